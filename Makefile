@@ -1,0 +1,34 @@
+# Each target sets up what it needs, in a .venv of the project.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test bench docs lint clean
+
+demo: .venv/examples
+	$(BIN)/python -m examples.pipelines.flight_delays
+
+test: .venv/dev
+	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+bench: .venv/dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: .venv/dev
+	$(BIN)/mkdocs build --strict
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+
+clean:
+	rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache
+
+# The marker files say which extras are installed in .venv.
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/%: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@touch $@
