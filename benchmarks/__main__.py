@@ -1,0 +1,77 @@
+"""The command: run the chosen subjects and show what came out."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import _machine, _table, arrays, importing, listings, memoized, small_items
+from benchmarks._harness import Race, Result, run
+from benchmarks._scale import FULL, QUICK, Scale
+
+SUBJECTS: dict[str, Callable[[Path, Scale], Iterator[Race]]] = {
+    "small": small_items.races,
+    "listings": listings.races,
+    "arrays": arrays.races,
+    "memoized": memoized.races,
+    "import": importing.races,
+}
+LONG = ("listings", "arrays")
+
+
+def main(argv: list[str]) -> None:
+    """Run, print, and save where asked."""
+    options = _parser().parse_args(argv)
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    if _machine.is_busy():
+        console.print("[yellow]The machine is busy: the noise will be large.[/]")
+    with tempfile.TemporaryDirectory(dir=options.dir, prefix="benchmarks-") as folder:
+        machine = _machine.describe(Path(folder))
+        results = _measure(Path(folder), options, console)
+    _table.show(results, machine, console)
+    if options.json:
+        _table.save_json(results, machine, options.json)
+    if options.markdown:
+        command = shlex.join(["python -m benchmarks", *_told(options)]).replace("'", "")
+        text = _table.markdown(results, machine, command)
+        options.markdown.write_text(text, encoding="utf-8")
+
+
+def _measure(folder: Path, options: argparse.Namespace, console: Console) -> list[Result]:
+    scale = QUICK if options.quick else FULL
+    results = []
+    with console.status("") as status:
+        for name in options.only or SUBJECTS:
+            place = folder / name
+            place.mkdir()
+            for race in SUBJECTS[name](place, scale):
+                status.update(f"{name}: {race.title}")
+                results.append(run(race, scale.long_rounds if name in LONG else scale.rounds))
+    return results
+
+
+def _told(options: argparse.Namespace) -> list[str]:
+    only = [word for name in options.only or () for word in ("--only", name)]
+    return (["--quick"] if options.quick else []) + only
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few rounds, small sizes")
+    parser.add_argument(
+        "--only", action="append", choices=SUBJECTS, help="this subject; repeatable"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="save every measurement")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="save the table for the docs")
+    parser.add_argument("--dir", type=Path, metavar="DIR", help="measure in a folder under DIR")
+    return parser
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
