@@ -1,0 +1,64 @@
+"""What a place for bytes must offer to become the ground of a dictionary."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from persidict._words import Guard, Item, Stat
+from persidict.jokers_and_status_flags import ITEM_NOT_AVAILABLE, ETagIfExists
+
+Blob: TypeAlias = Item[bytes]
+
+
+class BlobStore(ABC):
+    """Bytes under names; a name is a relative path with "/" between its parts.
+
+    Absent blobs are answers (`None`, `False`), never exceptions. A guard is checked and obeyed in
+    one step as far as the backend can; how far that is belongs in the docstring of the subclass.
+    """
+
+    backend: str
+    """The name of the backend in error messages."""
+
+    stat_is_cheap: bool = False
+    """True if a look costs next to nothing compared with a write."""
+
+    @abstractmethod
+    def stat(self, name: str) -> Stat | None:
+        """Look at the blob without reading it."""
+
+    @abstractmethod
+    def read(self, name: str, unless: ETagIfExists = ITEM_NOT_AVAILABLE) -> Blob | None:
+        """Return bytes and version, which belong together; no bytes if the etag is `unless`."""
+
+    @abstractmethod
+    def write(self, name: str, data: bytes, guard: Guard | None) -> Stat | None:
+        """Store the bytes whole or not at all; `None` if the guard did not hold."""
+
+    @abstractmethod
+    def remove(self, name: str, guard: Guard | None) -> bool:
+        """Remove the blob; `False` if it was absent or the guard did not hold."""
+
+    @abstractmethod
+    def scan(self, suffix: str, *, stats: bool) -> Iterator[tuple[str, Stat | None]]:
+        """Yield the names that end in `suffix`; with their stats if `stats` asks for them.
+
+        The order is stable without changes. A blob that vanishes meanwhile may be left out.
+        """
+
+    @abstractmethod
+    def child(self, prefix: str) -> BlobStore:
+        """Return the store of the names under `prefix`, a live view that costs nothing."""
+
+    @abstractmethod
+    def absence(self, name: str) -> Exception:
+        """Return the backend's own error for a blob that is not there."""
+
+    @abstractmethod
+    def where(self, name: str) -> str:
+        """Return the path or URL of a blob, for messages."""
+
+    def prune(self) -> None:  # noqa: B027  # most backends keep nothing besides the blobs
+        """Remove what is left over when blobs are gone, such as empty directories."""

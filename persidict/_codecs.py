@@ -1,0 +1,225 @@
+"""Values to bytes and back: pickle, JSON and text, and the registry for further formats."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import pickle
+import sys
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from persidict.safe_chars import contains_unsafe_chars
+
+BUILT_IN_FORMATS = ("pkl", "json")
+DEFAULT_COMPRESSION = "lz4"
+
+
+class Codec(ABC):
+    """Turns values of one format into bytes and back; stateless, shared by threads."""
+
+    content_type: str = "application/octet-stream"
+
+    @abstractmethod
+    def encode(self, value: Any) -> bytes:
+        """Return the stored form; raises whatever tells that the value has none."""
+
+    @abstractmethod
+    def decode(self, data: bytes) -> Any:
+        """Return the value; raises on bytes that `encode` cannot have made."""
+
+
+class TextCodec(Codec):
+    """Strings as UTF-8, byte for byte."""
+
+    content_type = "text/plain"
+
+    def encode(self, value: Any) -> bytes:
+        if not isinstance(value, str):
+            raise TypeError(f"a text format stores str, not {type(value).__name__}")
+        return value.encode("utf-8")
+
+    def decode(self, data: bytes) -> Any:
+        return data.decode("utf-8")
+
+
+class JsonCodec(Codec):
+    """Objects as the JSON text of jsonpickle, indented by 4; it takes what pickle takes."""
+
+    content_type = "application/json"
+
+    def encode(self, value: Any) -> bytes:
+        import jsonpickle
+
+        # jsonpickle writes null for a function and an empty shell for a lock; pickle refuses them
+        pickle.Pickler(_Sink()).dump(value)
+        _register_json_handlers(lambda name: name in sys.modules)
+        # keys=False is spelled out because newer releases plan another default
+        text = jsonpickle.encode(value, unpicklable=True, make_refs=True, keys=False, indent=4)
+        return str(text).encode("utf-8")
+
+    def decode(self, data: bytes) -> Any:
+        import jsonpickle
+
+        # A stored array names its library, and needs the handler before the library is imported.
+        _register_json_handlers(lambda name: f'"{name}.'.encode() in data)
+        return jsonpickle.decode(data.decode("utf-8"), keys=False, on_missing="error")
+
+
+class _Sink:
+    """A file that keeps nothing."""
+
+    def write(self, data: Any) -> None: ...
+
+
+_json_handlers: set[str] = set()
+
+
+def _register_json_handlers(wanted: Callable[[str], bool]) -> None:
+    for name in {"numpy", "pandas"} - _json_handlers:
+        if wanted(name) and find_spec(name):
+            import_module(f"jsonpickle.ext.{name}").register_handlers()
+            _json_handlers.add(name)
+
+
+class PickleCodec(Codec):
+    """Objects as the pickle stream of joblib, compressed or not.
+
+    Any compression is recognised on reading, whichever one is used for writing.
+    """
+
+    def __init__(self, compression: str | None) -> None:
+        self._compress = _COMPRESSORS[compression]
+
+    def encode(self, value: Any) -> bytes:
+        return self._compress(_pickled(value))
+
+    def decode(self, data: bytes) -> Any:
+        return _unpickled(_decompressed(data))
+
+
+class _HoldsArray(Exception):  # noqa: N818  # a signal, not an error
+    """Only joblib's own pickler can write this value."""
+
+
+class _PlainPickler(pickle.Pickler):
+    """The C pickler, which writes the same bytes as joblib's wherever there is no array."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and type(obj) in (numpy.ndarray, numpy.matrix, numpy.memmap):
+            raise _HoldsArray
+        return NotImplemented
+
+
+def _pickled(value: Any) -> bytes:
+    buffer = io.BytesIO()
+    try:
+        _PlainPickler(buffer).dump(value)
+    except _HoldsArray:
+        import joblib
+
+        buffer = io.BytesIO()
+        joblib.dump(value, buffer)
+    return buffer.getvalue()
+
+
+def _unpickled(data: bytes) -> Any:
+    if b"joblib." not in data:
+        return pickle.loads(data)
+    # arrays lie outside of the pickle, and the classes that stand for them are joblib's
+    import joblib
+
+    return joblib.load(io.BytesIO(data))
+
+
+def _lz4_compress(data: bytes) -> bytes:
+    import lz4.frame
+
+    # joblib's frame (64 KiB linked blocks) and a checksum of the content: without it, most
+    # flipped bits of a small item go unnoticed
+    return bytes(
+        lz4.frame.compress(
+            data,
+            block_size=lz4.frame.BLOCKSIZE_MAX64KB,
+            block_linked=True,
+            content_checksum=True,
+            store_size=False,
+        )
+    )
+
+
+def _lz4_decompress(data: bytes) -> bytes:
+    import lz4.frame
+
+    return bytes(lz4.frame.decompress(data))
+
+
+_COMPRESSORS: dict[str | None, Callable[[bytes], bytes]] = {
+    None: bytes,
+    "lz4": _lz4_compress,
+    "zlib": lambda data: zlib.compress(data, 3),
+    "gzip": lambda data: gzip.compress(data, 3, mtime=0),
+    "bz2": lambda data: bz2.compress(data, 3),
+    "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE, preset=3),
+    "xz": lambda data: lzma.compress(data, lzma.FORMAT_XZ, preset=3),
+}
+
+# A pickle begins with the opcode PROTO (0x80), or with a printable one in protocol 0, so only
+# the first bytes of zlib and of the old lzma format need a look at more than the magic number.
+_DECOMPRESSORS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
+    (b"\x04\x22\x4d\x18", _lz4_decompress),
+    (b"\x78", zlib.decompress),
+    (b"\x1f\x8b", gzip.decompress),
+    (b"BZ", bz2.decompress),
+    (b"\xfd7zXZ", lzma.decompress),
+    (b"\x5d\x00", lzma.decompress),
+)
+
+
+def _decompressed(data: bytes) -> bytes:
+    for magic, decompress in _DECOMPRESSORS:
+        if data.startswith(magic):
+            return decompress(data)
+    return data
+
+
+_registered: dict[str, Codec] = {}
+
+
+def register_format(name: str, codec: Codec) -> None:
+    """Make `serialization_format=name` store values through `codec`, in this process.
+
+    The name is the file extension. A name that is registered already is replaced; the built-in
+    formats cannot be.
+    """
+    if not isinstance(codec, Codec):
+        raise TypeError(f"codec must be a Codec, not {type(codec).__name__}")
+    if name in BUILT_IN_FORMATS:
+        raise ValueError(f"{name!r} is built in and cannot be replaced")
+    if not name or contains_unsafe_chars(name):
+        raise ValueError(f"{name!r} cannot be a file extension")
+    _registered[name] = codec
+
+
+def takes_any_value(serialization_format: str) -> bool:
+    """True if the format is not restricted to strings."""
+    return serialization_format in BUILT_IN_FORMATS or serialization_format in _registered
+
+
+def codec_for(serialization_format: str, compression: str | None) -> Codec:
+    """Return the codec of a format; unknown formats are text."""
+    if compression not in _COMPRESSORS:
+        known = ", ".join(repr(name) for name in _COMPRESSORS)
+        raise ValueError(f"compression must be one of {known}; got {compression!r}")
+    if serialization_format == "pkl":
+        return PickleCodec(compression)
+    if serialization_format == "json":
+        return JsonCodec()
+    return _registered.get(serialization_format) or TextCodec()

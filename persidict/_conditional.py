@@ -1,0 +1,362 @@
+"""The conditional operations and `transform_item`, written once for all dictionaries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+from persidict._primitives import ItemPrimitives
+from persidict._retry import pause
+from persidict._words import IF_ABSENT, Guard, Item, Stat, etag_of
+from persidict.exceptions import ConcurrencyConflictError, MutationPolicyError
+from persidict.jokers_and_status_flags import (
+    ALWAYS_RETRIEVE,
+    ANY_ETAG,
+    DELETE_CURRENT,
+    ETAG_HAS_CHANGED,
+    ETAG_IS_THE_SAME,
+    IF_ETAG_CHANGED,
+    ITEM_NOT_AVAILABLE,
+    KEEP_CURRENT,
+    NEVER_RETRIEVE,
+    VALUE_NOT_RETRIEVED,
+    ConditionalOperationResult,
+    DeleteCurrentFlag,
+    ETagConditionFlag,
+    ETagIfExists,
+    Joker,
+    KeepCurrentFlag,
+    OperationResult,
+    RetrieveValueFlag,
+    TransformingFunction,
+    ValueType,
+)
+from persidict.safe_str_tuple import NonEmptySafeStrTuple, item_key
+
+# A look and a guarded act that keep missing each other: far more often than contention explains.
+_MOST_ROUNDS = 1000
+
+
+class ConditionalOperations(ItemPrimitives[ValueType]):
+    """Operations that happen only over the version of the item which the caller expects.
+
+    Conditions that do not hold and keys that are absent are results, never exceptions.
+    """
+
+    def get_with_etag(self, key: Any) -> ConditionalOperationResult[ValueType]:
+        """Return the value together with its etag, in one consistent step."""
+        return self.get_item_if(
+            key,
+            condition=ANY_ETAG,
+            expected_etag=ITEM_NOT_AVAILABLE,
+            retrieve_value=ALWAYS_RETRIEVE,
+        )
+
+    def get_item_if(
+        self,
+        key: Any,
+        *,
+        condition: ETagConditionFlag,
+        expected_etag: ETagIfExists,
+        retrieve_value: RetrieveValueFlag = IF_ETAG_CHANGED,
+    ) -> ConditionalOperationResult[ValueType]:
+        """Compare the item's etag with the expected one, and fetch the value if asked to."""
+        _check_flags(condition, retrieve_value)
+        item = self._look(item_key(key), expected_etag, retrieve_value)
+        return _seen(_met(condition, expected_etag, item), item)
+
+    def set_item_if(
+        self,
+        key: Any,
+        *,
+        value: ValueType | KeepCurrentFlag | DeleteCurrentFlag,
+        condition: ETagConditionFlag,
+        expected_etag: ETagIfExists,
+        retrieve_value: RetrieveValueFlag = IF_ETAG_CHANGED,
+    ) -> ConditionalOperationResult[ValueType]:
+        """Write the value (or obey the joker) if the condition holds.
+
+        Raises `MutationPolicyError` if the dict is append-only and the condition holds for an item
+        that is there.
+        """
+        _check_flags(condition, retrieve_value)
+        key = item_key(key)
+        if value is KEEP_CURRENT:
+            return self.get_item_if(
+                key,
+                condition=condition,
+                expected_etag=expected_etag,
+                retrieve_value=retrieve_value,
+            )
+        if value is DELETE_CURRENT:
+            return self._delete_if(key, condition, expected_etag, retrieve_value)
+        self._check_value(value)
+        if condition is ETAG_IS_THE_SAME and not self._forbids_change_of(expected_etag):
+            return self._replace(key, value, expected_etag, retrieve_value)
+        return self._look_and_write(key, value, condition, expected_etag, retrieve_value)
+
+    def setdefault_if(
+        self,
+        key: Any,
+        *,
+        default_value: ValueType,
+        condition: ETagConditionFlag,
+        expected_etag: ETagIfExists,
+        retrieve_value: RetrieveValueFlag = IF_ETAG_CHANGED,
+    ) -> ConditionalOperationResult[ValueType]:
+        """Insert the default if the item is absent and the condition holds for an absent item.
+
+        An existing item is never changed. At most one of several concurrent callers inserts.
+        """
+        if isinstance(default_value, Joker):
+            raise TypeError(f"default_value must be a value, not {default_value!r}")
+        _check_flags(condition, retrieve_value)
+        key = item_key(key)
+        if _met(condition, expected_etag, None):
+            self._check_value(default_value)
+            written = self._write(key, default_value, IF_ABSENT)
+            if written is not None:
+                return _written(ITEM_NOT_AVAILABLE, written, default_value)
+        item = self._look(key, expected_etag, retrieve_value)
+        return _seen(item is not None and _met(condition, expected_etag, item), item)
+
+    def discard_item_if(
+        self, key: Any, *, condition: ETagConditionFlag, expected_etag: ETagIfExists
+    ) -> ConditionalOperationResult[ValueType]:
+        """Remove the item if it is there and the condition holds; the value is never read.
+
+        Raises `MutationPolicyError` if the dict is append-only and the item would be removed.
+        """
+        _check_flags(condition, NEVER_RETRIEVE)
+        key = item_key(key)
+        if self._removed_at_once(key, condition, expected_etag):
+            return _deleted(expected_etag)
+        for attempt in _rounds(key):
+            stat = self._stat(key)
+            item = _unread(stat)
+            met = _met(condition, expected_etag, item)
+            if stat is None or not met:
+                # gone between look and removal: the condition held for another state
+                return _seen(met and attempt == 0, item)
+            self._refuse_change()
+            if self._remove(key, Guard(stat.etag)):
+                return _deleted(stat.etag)
+        raise AssertionError("unreachable")
+
+    def discard_if(
+        self, key: Any, *, condition: ETagConditionFlag, expected_etag: ETagIfExists
+    ) -> ConditionalOperationResult[ValueType]:
+        """Remove the item conditionally: another name of `discard_item_if`."""
+        return self.discard_item_if(key, condition=condition, expected_etag=expected_etag)
+
+    def transform_item(
+        self,
+        key: Any,
+        *,
+        transformer: TransformingFunction[ValueType],
+        n_retries: int | None = 6,
+    ) -> OperationResult[ValueType]:
+        """Replace the item by what `transformer` makes of it, and lose nobody's update.
+
+        The transformer gets the current value or `ITEM_NOT_AVAILABLE`, and returns a value or a
+        joker. When another writer comes first, it is called again, after a pause, up to
+        `n_retries` times (`None`: for ever); then `ConcurrencyConflictError` is raised.
+        """
+        key = item_key(key)
+        last_attempt = _checked_retries(n_retries)
+        found = self.get_with_etag(key)
+        for attempt in count():
+            value = transformer(found.new_value)  # type: ignore[arg-type]  # it was retrieved
+            if value is KEEP_CURRENT:
+                return _outcome(found)
+            result = self._exchange(key, value, found.resulting_etag)
+            if result.condition_was_satisfied:
+                return _outcome(result)
+            if attempt == last_attempt:
+                raise ConcurrencyConflictError(key, attempt + 1)
+            pause(attempt)
+            found = self.get_with_etag(key) if value is DELETE_CURRENT else result
+        raise AssertionError("unreachable")
+
+    def _exchange(
+        self, key: NonEmptySafeStrTuple, value: Any, expected: ETagIfExists
+    ) -> ConditionalOperationResult[ValueType]:
+        if value is DELETE_CURRENT:
+            return self.discard_item_if(key, condition=ETAG_IS_THE_SAME, expected_etag=expected)
+        return self.set_item_if(
+            key,
+            value=value,
+            condition=ETAG_IS_THE_SAME,
+            expected_etag=expected,
+            retrieve_value=ALWAYS_RETRIEVE,
+        )
+
+    def _refuse_change(self) -> None:
+        if self.append_only:
+            raise MutationPolicyError("append-only")
+
+    def _forbids_change_of(self, expected: ETagIfExists) -> bool:
+        return self.append_only and expected is not ITEM_NOT_AVAILABLE
+
+    def _checked_read(
+        self, key: NonEmptySafeStrTuple, unless: ETagIfExists = ITEM_NOT_AVAILABLE
+    ) -> Item[ValueType] | None:
+        item = self._read(key, unless)
+        if item is not None and item.stat.etag != unless:
+            self._check_value(item.value)
+        return item
+
+    def _look(
+        self, key: NonEmptySafeStrTuple, expected: ETagIfExists, retrieve: RetrieveValueFlag
+    ) -> Item[ValueType] | None:
+        """Look at the item once, with its value as far as the caller wants it."""
+        if retrieve is NEVER_RETRIEVE:
+            return _unread(self._stat(key))
+        unless = expected if retrieve is IF_ETAG_CHANGED else ITEM_NOT_AVAILABLE
+        return self._checked_read(key, unless)
+
+    def _replace(
+        self,
+        key: NonEmptySafeStrTuple,
+        value: Any,
+        expected: ETagIfExists,
+        retrieve: RetrieveValueFlag,
+    ) -> ConditionalOperationResult[ValueType]:
+        """Write over the expected version: the condition is the guard, nothing is looked up."""
+        for _ in _rounds(key):
+            written = self._write(key, value, Guard(expected))
+            if written is not None:
+                return _written(expected, written, value)
+            item = self._look(key, expected, retrieve)
+            # it may have become the expected version again by now
+            if item is None or not _met(ETAG_IS_THE_SAME, expected, item):
+                return _seen(False, item)
+        raise AssertionError("unreachable")
+
+    def _look_and_write(
+        self,
+        key: NonEmptySafeStrTuple,
+        value: Any,
+        condition: ETagConditionFlag,
+        expected: ETagIfExists,
+        retrieve: RetrieveValueFlag,
+    ) -> ConditionalOperationResult[ValueType]:
+        """Write over what a look has shown to satisfy the condition."""
+        for _ in _rounds(key):
+            stat = self._stat(key)
+            if not _met(condition, expected, _unread(stat)):
+                item = self._fetched(key, stat, expected, retrieve)
+                if item is None or not _met(condition, expected, item):
+                    return _seen(False, item)
+                continue
+            if stat is not None:
+                self._refuse_change()
+            unguarded = condition is ANY_ETAG and not self.append_only
+            written = self._write(key, value, None if unguarded else Guard(etag_of(stat)))
+            if written is not None:
+                return _written(etag_of(stat), written, value)
+        raise AssertionError("unreachable")
+
+    def _delete_if(
+        self,
+        key: NonEmptySafeStrTuple,
+        condition: ETagConditionFlag,
+        expected: ETagIfExists,
+        retrieve: RetrieveValueFlag,
+    ) -> ConditionalOperationResult[ValueType]:
+        for _ in _rounds(key):
+            if self.append_only and _met(condition, expected, _unread(self._stat(key))):
+                self._refuse_change()
+            result = self.discard_item_if(key, condition=condition, expected_etag=expected)
+            if result.condition_was_satisfied or result.actual_etag is ITEM_NOT_AVAILABLE:
+                return result
+            item = self._look(key, expected, retrieve)
+            if item is None or not _met(condition, expected, item):
+                return _seen(False, item)
+        raise AssertionError("unreachable")
+
+    def _removed_at_once(
+        self, key: NonEmptySafeStrTuple, condition: ETagConditionFlag, expected: ETagIfExists
+    ) -> bool:
+        if condition is not ETAG_IS_THE_SAME or expected is ITEM_NOT_AVAILABLE or self.append_only:
+            return False
+        return self._remove(key, Guard(expected))
+
+    def _fetched(
+        self,
+        key: NonEmptySafeStrTuple,
+        stat: Stat | None,
+        expected: ETagIfExists,
+        retrieve: RetrieveValueFlag,
+    ) -> Item[ValueType] | None:
+        """Return the item of a look, with its value if the caller wants it."""
+        unwanted = retrieve is IF_ETAG_CHANGED and expected == etag_of(stat)
+        if stat is None or retrieve is NEVER_RETRIEVE or unwanted:
+            return _unread(stat)
+        return self._checked_read(key)
+
+
+def _check_flags(condition: ETagConditionFlag, retrieve_value: RetrieveValueFlag) -> None:
+    if not isinstance(retrieve_value, RetrieveValueFlag):
+        raise TypeError(
+            "retrieve_value must be ALWAYS_RETRIEVE, NEVER_RETRIEVE or IF_ETAG_CHANGED, "
+            f"not {retrieve_value!r}"
+        )
+    if condition not in (ANY_ETAG, ETAG_IS_THE_SAME, ETAG_HAS_CHANGED):
+        raise ValueError(
+            f"condition must be ANY_ETAG, ETAG_IS_THE_SAME or ETAG_HAS_CHANGED, not {condition!r}"
+        )
+
+
+def _checked_retries(n_retries: int | None) -> int | None:
+    if n_retries is None:
+        return None
+    try:
+        retries = int(n_retries)
+    except ValueError as error:
+        raise TypeError(f"n_retries must be a number or None, not {n_retries!r}") from error
+    if retries < 0:
+        raise ValueError(f"n_retries must not be negative, got {retries}")
+    return retries
+
+
+def _rounds(key: NonEmptySafeStrTuple) -> Iterator[int]:
+    yield from range(_MOST_ROUNDS)
+    raise ConcurrencyConflictError(key, _MOST_ROUNDS)
+
+
+def _met(
+    condition: ETagConditionFlag, expected: ETagIfExists, item: Item[ValueType] | None
+) -> bool:
+    if condition is ANY_ETAG:
+        return True
+    same = bool(expected == (ITEM_NOT_AVAILABLE if item is None else item.stat.etag))
+    return same if condition is ETAG_IS_THE_SAME else not same
+
+
+def _unread(stat: Stat | None) -> Item[Any] | None:
+    return None if stat is None else Item(VALUE_NOT_RETRIEVED, stat)
+
+
+def _seen(satisfied: bool, item: Item[ValueType] | None) -> ConditionalOperationResult[ValueType]:
+    """The result of an operation that changed nothing."""
+    if item is None:
+        return ConditionalOperationResult(
+            satisfied, ITEM_NOT_AVAILABLE, ITEM_NOT_AVAILABLE, ITEM_NOT_AVAILABLE
+        )
+    return ConditionalOperationResult(satisfied, item.stat.etag, item.stat.etag, item.value)
+
+
+def _written(
+    before: ETagIfExists, after: Stat, value: ValueType
+) -> ConditionalOperationResult[ValueType]:
+    return ConditionalOperationResult(True, before, after.etag, value)
+
+
+def _deleted(before: ETagIfExists) -> ConditionalOperationResult[Any]:
+    return ConditionalOperationResult(True, before, ITEM_NOT_AVAILABLE, ITEM_NOT_AVAILABLE)
+
+
+def _outcome(result: ConditionalOperationResult[ValueType]) -> OperationResult[ValueType]:
+    return OperationResult(result.resulting_etag, result.new_value)  # type: ignore[arg-type]

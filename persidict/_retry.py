@@ -1,0 +1,45 @@
+"""Retries of file operations whose failure can be transient, and the pauses between attempts."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# On Windows an open handle of an indexer or a virus scanner makes files unavailable for seconds;
+# elsewhere a permission is mostly refused for good, and a user should not wait long to hear it.
+ATTEMPTS = 12 if os.name == "nt" else 4
+
+_TRANSIENT = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETXTBSY}
+)
+
+# A generator of its own: pauses must not disturb a sequence that a user has seeded.
+_random = random.Random()
+
+
+def pause(retry_index: int) -> None:
+    """Sleep before retry number `retry_index` (from 0); longer and longer, with jitter."""
+    time.sleep(_random.uniform(0.01, 0.2) * 1.75**retry_index)
+
+
+def is_transient(error: OSError) -> bool:
+    """True if the same call may succeed a moment later."""
+    return isinstance(error, PermissionError) or error.errno in _TRANSIENT
+
+
+def retried(call: Callable[[], T]) -> T:
+    """Return what `call` returns; repeat it while it fails with a transient `OSError`."""
+    for retry_index in range(ATTEMPTS - 1):
+        try:
+            return call()
+        except OSError as error:
+            if not is_transient(error):
+                raise
+        pause(retry_index)
+    return call()

@@ -1,0 +1,43 @@
+"""Long paths and shared opening on Windows; elsewhere these change nothing."""
+
+from __future__ import annotations
+
+import os
+
+_LONG = "\\\\?\\"
+_LONG_UNC = "\\\\?\\UNC\\"
+
+
+def add_long_path_prefix(path: str) -> str:
+    """Return the path with the prefix that lifts the limit of 260 characters on Windows."""
+    if os.name != "nt" or path.startswith(_LONG):
+        return path
+    return _LONG_UNC + path[2:] if path.startswith("\\\\") else _LONG + path
+
+
+def drop_long_path_prefix(path: str) -> str:
+    """Return the path as users write it."""
+    if os.name != "nt" or not path.startswith(_LONG):
+        return path
+    return "\\\\" + path[len(_LONG_UNC) :] if path.startswith(_LONG_UNC) else path[len(_LONG) :]
+
+
+def open_for_reading(path: str) -> int:
+    """Return a descriptor that does not stand in the way of writers who replace the file."""
+    if os.name == "nt":
+        return _open_shared(path)
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _open_shared(path: str) -> int:
+    import ctypes
+    import msvcrt
+
+    kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined,unused-ignore]
+    create = kernel32.CreateFileW
+    create.restype = ctypes.c_void_p
+    generic_read, share_all, open_existing, normal = 0x80000000, 0x7, 3, 0x80
+    handle = create(path, generic_read, share_all, None, open_existing, normal, None)
+    if handle in (None, ctypes.c_void_p(-1).value):
+        raise ctypes.WinError(ctypes.get_last_error())  # type: ignore[attr-defined,unused-ignore]
+    return int(msvcrt.open_osfhandle(handle, os.O_RDONLY | os.O_BINARY))  # type: ignore[attr-defined,unused-ignore]

@@ -1,0 +1,166 @@
+"""MutableDictCached: a dictionary behind a cache that every read validates by etag."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from contextlib import suppress
+from typing import Any, Self
+
+from persidict._words import Guard, Item, Stat
+from persidict._wrapped_dict import WrappedDict, checked_dict
+from persidict.jokers_and_status_flags import (
+    ITEM_NOT_AVAILABLE,
+    VALUE_NOT_RETRIEVED,
+    ETagIfExists,
+    ETagValue,
+    ValueType,
+)
+from persidict.persi_dict import PersiDict, PersiDictKey
+from persidict.safe_str_tuple import NonEmptySafeStrTuple, item_key
+
+
+class MutableDictCached(WrappedDict[ValueType]):
+    """A dictionary whose values come from a cache while the main dictionary's etag is unchanged.
+
+    The main dictionary is the truth; a read asks it whether the cached version is still current,
+    and fetches the value only if not. Only `etag` may be answered from the cache alone. Caches are
+    best effort: when one of them fails, the item is not cached and a warning says so.
+
+    Args:
+        main_dict: the truth; mutable.
+        data_cache: values; mutable, its format may differ.
+        etag_cache: the etags of the cached values; mutable.
+    """
+
+    def __init__(
+        self,
+        *,
+        main_dict: PersiDict[ValueType],
+        data_cache: PersiDict[ValueType],
+        etag_cache: PersiDict[str],
+    ) -> None:
+        for name, part in (
+            ("main_dict", main_dict),
+            ("data_cache", data_cache),
+            ("etag_cache", etag_cache),
+        ):
+            if checked_dict(name, part).append_only:
+                raise ValueError(f"{name} must not be append-only")
+        super().__init__(main_dict)
+        self._main_dict = main_dict
+        self._data_cache = data_cache
+        self._etag_cache = etag_cache
+        self._lock = threading.Lock()
+
+    @property
+    def _inner(self) -> PersiDict[ValueType]:
+        return self._main_dict
+
+    def get_params(self) -> dict[str, Any]:
+        """Return the three dictionaries."""
+        return {
+            "data_cache": self._data_cache,
+            "etag_cache": self._etag_cache,
+            "main_dict": self._main_dict,
+        }
+
+    def get_subdict(self, prefix_key: PersiDictKey) -> Self:
+        """Return the same wrapper around the three sub-dictionaries."""
+        subs = {name: part.get_subdict(prefix_key) for name, part in self.get_params().items()}
+        return type(self)(**subs)
+
+    def __getitem__(self, key: Any) -> ValueType:
+        key = item_key(key)
+        cached = self._cached(key)
+        if cached is None:
+            return super().__getitem__(key)
+        item = self._checked_read(key, unless=cached.stat.etag)
+        if item is None:
+            raise self._absence(key)
+        if item.stat.etag == cached.stat.etag:
+            item = cached
+            self._check_value(item.value)
+        return item.value  # type: ignore[return-value]  # it was retrieved
+
+    def etag(self, key: Any) -> ETagValue:
+        """Return the cached etag if there is one (others may have written since), else the real."""
+        key = item_key(key)
+        cached = self._cached_etag(key)
+        if cached is not None:
+            return cached
+        current = super().etag(key)
+        with self._lock:
+            self._purge(key)  # a value without an etag may be of any version
+            self._keep(lambda: self._etag_cache.__setitem__(key, current))
+        return current
+
+    def _read(
+        self, key: NonEmptySafeStrTuple, unless: ETagIfExists = ITEM_NOT_AVAILABLE
+    ) -> Item[ValueType] | None:
+        item = self._main_dict._read(key, unless)
+        if item is None or item.stat.etag != unless:
+            self._remember(key, item)
+        return item
+
+    def _write(
+        self, key: NonEmptySafeStrTuple, value: ValueType, guard: Guard | None
+    ) -> Stat | None:
+        stat = self._main_dict._write(key, value, guard)
+        if stat is not None:
+            self._remember(key, Item(value, stat))
+        return stat
+
+    def _remove(self, key: NonEmptySafeStrTuple, guard: Guard | None) -> bool:
+        removed = self._main_dict._remove(key, guard)
+        if removed or guard is None:
+            self._remember(key, None)
+        return removed
+
+    def _stat(self, key: NonEmptySafeStrTuple) -> Stat | None:
+        stat = self._main_dict._stat(key)
+        if stat is None:
+            self._remember(key, None)
+        return stat
+
+    def _cached(self, key: NonEmptySafeStrTuple) -> Item[ValueType] | None:
+        """Return the cached value with its etag; whatever goes wrong, it is not cached."""
+        etag = self._cached_etag(key)
+        if etag is None:
+            return None
+        with suppress(Exception):
+            value = self._data_cache[key]
+            # another thread may have exchanged both in between
+            if self._cached_etag(key) == etag:
+                return Item(value, Stat(etag, 0.0))
+        return None
+
+    def _cached_etag(self, key: NonEmptySafeStrTuple) -> ETagValue | None:
+        with suppress(Exception):
+            return ETagValue(self._etag_cache[key])
+        return None
+
+    def _remember(self, key: NonEmptySafeStrTuple, item: Item[ValueType] | None) -> None:
+        """Cache what the main dictionary holds; forget the key if it holds nothing."""
+        with self._lock:
+            if item is None or item.value is VALUE_NOT_RETRIEVED:
+                self._purge(key)
+            else:
+                self._keep(lambda: self._replace_cached(key, item))
+
+    def _replace_cached(self, key: NonEmptySafeStrTuple, item: Item[Any]) -> None:
+        # Without its etag a value counts as not cached. So a crash anywhere in between loses the
+        # entry, and never leaves a value under the etag of another version.
+        self._etag_cache.discard(key)
+        self._data_cache[key] = item.value
+        self._etag_cache[key] = item.stat.etag
+
+    def _keep(self, change: Any) -> None:
+        try:
+            change()
+        except Exception as error:
+            warnings.warn(f"an item is not cached: {error}", RuntimeWarning, stacklevel=5)
+
+    def _purge(self, key: NonEmptySafeStrTuple) -> None:
+        self._etag_cache.discard(key)
+        self._data_cache.discard(key)

@@ -1,0 +1,54 @@
+"""The exceptions of this package; each is also the built-in that a caller would catch anyway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class MutationPolicyError(TypeError):
+    """An append-only or write-once dictionary was asked to change or remove an item."""
+
+    def __init__(self, policy: str) -> None:
+        super().__init__(policy)
+        self.policy = policy
+
+
+class ConcurrencyConflictError(RuntimeError):
+    """Others kept changing an item, and the allowed number of attempts is used up."""
+
+    def __init__(self, key: Any, attempts: int) -> None:
+        super().__init__(key, attempts)
+        self.key = key
+        self.attempts = attempts
+
+    def __str__(self) -> str:
+        return f"{self.key!r} was changed by others during each of {self.attempts} attempts"
+
+
+class BackendError(RuntimeError):
+    """A store cannot be opened, or what it holds cannot be used."""
+
+    def __init__(self, message: str, *, backend: str, operation: str, key: Any = None) -> None:
+        super().__init__(message)
+        self.backend = backend
+        self.operation = operation
+        self.key = key
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # exceptions rebuild from `args` alone and would lose the keyword arguments
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class DamagedItemError(BackendError):
+    """A stored item cannot be decoded; it is there, and its bytes are not what was written."""
+
+
+TransformConflictError = ConcurrencyConflictError
+"""An older name."""
+
+
+def _rebuild(cls: type[BackendError], args: tuple[str], state: dict[str, Any]) -> BackendError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error

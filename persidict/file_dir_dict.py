@@ -1,0 +1,87 @@
+"""FileDirDict: a dictionary in a folder, one file for each item."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from persidict._codecs import DEFAULT_COMPRESSION
+from persidict._folder_blobs import FolderBlobs
+from persidict._stored_dict import StoredDict
+from persidict._windows import add_long_path_prefix, drop_long_path_prefix
+from persidict.exceptions import BackendError
+from persidict.jokers_and_status_flags import ValueType
+from persidict.safe_str_tuple_signing import checked_digest_len
+
+__all__ = [
+    "FILEDIRDICT_DEFAULT_BASE_DIR",
+    "FileDirDict",
+    "add_long_path_prefix",
+    "drop_long_path_prefix",
+]
+
+FILEDIRDICT_DEFAULT_BASE_DIR = "__file_dir_dict__"
+
+
+class FileDirDict(StoredDict[ValueType]):
+    """A dictionary in a folder, shared by all threads and processes that open the folder.
+
+    Single writes are atomic and go through to the disk. "Insert if absent" has one winner. "Only
+    over this etag" is a check followed by the act.
+
+    Args:
+        base_dir: the folder; it is created if missing.
+        serialization_format: "pkl", "json", a registered format, or any name for text.
+        append_only: items can be added, never changed or removed.
+        digest_len: characters of the digest after each component of a key in file names, which
+            keeps keys apart on file systems that ignore case; 0 for none.
+        base_class_for_values: what values must be instances of, or `None`.
+        compression: of pkl files: "lz4" (with a checksum), `None`, "zlib", "gzip", "bz2", "lzma"
+            or "xz". Any of them is recognised on reading.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_dir: Any = FILEDIRDICT_DEFAULT_BASE_DIR,
+        serialization_format: str = "pkl",
+        append_only: bool = False,
+        digest_len: int = 4,
+        base_class_for_values: type | None = None,
+        compression: str | None = DEFAULT_COMPRESSION,
+    ) -> None:
+        super().__init__(
+            store=FolderBlobs(os.path.abspath(str(base_dir))),
+            digest_len=checked_digest_len(digest_len),
+            compression=compression,
+            append_only=append_only,
+            base_class_for_values=base_class_for_values,
+            serialization_format=serialization_format,
+        )
+        self.digest_len = digest_len
+        self.compression = compression
+        _make_folder(self._store.root)
+
+    _store: FolderBlobs
+
+    @property
+    def base_dir(self) -> str:
+        """The absolute path of the folder."""
+        return drop_long_path_prefix(self._store.root)
+
+    def get_params(self) -> dict[str, Any]:
+        """Return the constructor arguments that give an equivalent dict over the same folder."""
+        params = super().get_params() | {"base_dir": self.base_dir, "digest_len": self.digest_len}
+        if self.compression != DEFAULT_COMPRESSION:
+            params["compression"] = self.compression
+        return dict(sorted(params.items()))
+
+
+def _make_folder(path: str) -> None:
+    if os.path.isfile(path):
+        raise ValueError(f"base_dir must be a folder, and {path!r} is a file")
+    os.makedirs(path, exist_ok=True)
+    if not os.path.isdir(path):
+        raise BackendError(
+            f"the folder {path!r} cannot be created", backend="filesystem", operation="init"
+        )

@@ -1,0 +1,167 @@
+"""Keys: flat, hashable sequences of strings that are safe in file and object names."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any, Self
+
+from persidict.safe_chars import SAFE_CHARS_SET, SAFE_STRING_MAX_LENGTH, contains_unsafe_chars
+
+
+class SafeStrTuple(Sequence[str], Hashable):
+    """A key: one or more safe strings, or none of them for the empty prefix.
+
+    Takes strings and (nested) sequences of strings, and flattens them from left to right.
+    Raises `TypeError` for other types, `ValueError` for strings that are empty, too long,
+    "." or "..", or hold characters outside of `get_safe_chars()`.
+    """
+
+    __slots__ = ("_hash", "_strings")
+    _strings: tuple[str, ...]
+    _hash: int
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        if kwargs:
+            raise TypeError(f"{cls.__name__} takes no keyword arguments, got {sorted(kwargs)}")
+        return cls._from_safe(tuple(_flatten(args)))
+
+    @classmethod
+    def _from_safe(cls, strings: tuple[str, ...]) -> Self:
+        """Wrap strings that are known to be safe."""
+        self = super().__new__(cls)
+        self._strings = strings
+        self._hash = hash(strings)
+        return self
+
+    @property
+    def strings(self) -> tuple[str, ...]:
+        """The components as a plain tuple."""
+        return self._strings
+
+    @property
+    def str_chain(self) -> tuple[str, ...]:
+        """The components as a plain tuple; an older name."""
+        return self._strings
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._strings[index]
+
+    def __len__(self) -> int:
+        return len(self._strings)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._strings)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._strings
+
+    def __reversed__(self) -> SafeStrTuple:  # type: ignore[override]  # a key, not an iterator
+        return SafeStrTuple._from_safe(self._strings[::-1])
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, SafeStrTuple):
+            theirs = type(other).__eq__
+            # a subclass with an equality of its own decides, on whichever side it stands;
+            # when it asks us through super(), the components decide
+            if theirs is not SafeStrTuple.__eq__ and type(self).__eq__ is SafeStrTuple.__eq__:
+                return theirs(other, self)
+            return self._strings == other._strings
+        try:
+            return self._strings == SafeStrTuple(other)._strings
+        except (TypeError, ValueError):
+            return NotImplemented
+
+    def __ne__(self, other: object) -> bool:
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
+
+    def __add__(self, other: Any) -> SafeStrTuple:
+        return SafeStrTuple(self, other)
+
+    def __radd__(self, other: Any) -> SafeStrTuple:
+        return SafeStrTuple(other, self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._strings!r})"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._strings
+
+
+class NonEmptySafeStrTuple(SafeStrTuple):
+    """The key of an item: at least one safe string; `ValueError` for an empty one."""
+
+    __slots__ = ()
+
+    @classmethod
+    def _from_safe(cls, strings: tuple[str, ...]) -> Self:
+        if not strings:
+            raise ValueError("the key of an item needs at least one component")
+        return super()._from_safe(strings)
+
+
+def item_key(key: Any) -> NonEmptySafeStrTuple:
+    """Return `key` as the key of an item, or raise `TypeError` or `ValueError`."""
+    return key if type(key) is NonEmptySafeStrTuple else NonEmptySafeStrTuple(key)
+
+
+def prefix_key(prefix: Any) -> SafeStrTuple:
+    """Return `prefix`, which may be empty, as a key."""
+    return prefix if isinstance(prefix, SafeStrTuple) else SafeStrTuple(prefix)
+
+
+def _flatten(parts: Any) -> Iterator[str]:
+    for part in parts:
+        if isinstance(part, SafeStrTuple):
+            yield from part._strings
+        elif isinstance(part, str):
+            yield checked_component(part)
+        elif _is_sequence(part):
+            yield from _flatten(part)
+        else:
+            raise TypeError(
+                f"a key consists of strings and sequences of strings, not {type(part).__name__}"
+            )
+
+
+def checked_component(part: str) -> str:
+    """Return `part` as a plain safe string, or raise `ValueError` saying what is wrong."""
+    if not part:
+        raise ValueError("a component of a key must not be empty")
+    if part in {".", ".."}:
+        raise ValueError(f"{part!r} cannot be a component of a key")
+    if len(part) >= SAFE_STRING_MAX_LENGTH:
+        raise ValueError(
+            f"a component of a key has at most {SAFE_STRING_MAX_LENGTH - 1} characters, "
+            f"not {len(part)}: {part[:20]!r}..."
+        )
+    if contains_unsafe_chars(part):
+        unsafe = "".join(sorted(set(part) - SAFE_CHARS_SET))
+        raise ValueError(f"{part!r} has characters that are not safe in a key: {unsafe!r}")
+    return str(part)
+
+
+def _is_sequence(part: Any) -> bool:
+    """Sequences, and what behaves like one (arrays, deques), but nothing with keys."""
+    if isinstance(part, Mapping):
+        return False
+    if isinstance(part, Sequence):
+        return True
+    methods = ("__getitem__", "__len__", "__iter__")
+    return not callable(getattr(part, "keys", None)) and all(
+        callable(getattr(part, name, None)) for name in methods
+    )
+
+
+def key_from_safe(strings: tuple[str, ...]) -> NonEmptySafeStrTuple:
+    """Wrap components that came from a validated listing."""
+    return NonEmptySafeStrTuple._from_safe(strings)

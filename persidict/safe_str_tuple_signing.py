@@ -1,0 +1,61 @@
+"""Signing of keys: a digest after each component, for file systems that ignore case."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from persidict.safe_str_tuple import SafeStrTuple
+
+_MAX_DIGEST_LEN = 32
+
+
+def sign_safe_str_tuple(str_seq: Any, digest_len: int) -> SafeStrTuple:
+    """Return the key with a digest of `digest_len` characters after each component; idempotent."""
+    return _each(sign_component, str_seq, digest_len)
+
+
+def unsign_safe_str_tuple(str_seq: Any, digest_len: int) -> SafeStrTuple:
+    """Return the key without valid digests; components that carry none stay as they are."""
+    return _each(unsign_component, str_seq, digest_len)
+
+
+def checked_digest_len(digest_len: Any) -> int:
+    """Return the length, at most that of a whole digest; `TypeError` or `ValueError` if bad."""
+    if not isinstance(digest_len, int):
+        raise TypeError(f"digest_len must be an int, not {type(digest_len).__name__}")
+    if digest_len < 0:
+        raise ValueError(f"digest_len must not be negative, got {digest_len}")
+    return min(digest_len, _MAX_DIGEST_LEN)
+
+
+def _each(act: Callable[[str, int], str], str_seq: Any, digest_len: int) -> SafeStrTuple:
+    key = SafeStrTuple(str_seq)
+    if not key:
+        return key
+    length = checked_digest_len(digest_len)
+    return SafeStrTuple([act(component, length) for component in key]) if length else key
+
+
+# Components repeat (directories above all), and MD5 plus base32 costs microseconds each time.
+@lru_cache(maxsize=65536)
+def sign_component(component: str, digest_len: int) -> str:
+    """Append the digest unless the component carries it already."""
+    if not digest_len or unsign_component(component, digest_len) != component:
+        return component
+    return component + _suffix(component, digest_len)
+
+
+@lru_cache(maxsize=65536)
+def unsign_component(component: str, digest_len: int) -> str:
+    """Cut a valid digest off."""
+    body, tail = component[: -digest_len - 1], component[-digest_len - 1 :]
+    return body if digest_len and body and tail == _suffix(body, digest_len) else component
+
+
+def _suffix(component: str, digest_len: int) -> str:
+    digest = hashlib.md5(component.encode(), usedforsecurity=False).digest()
+    return "_" + base64.b32encode(digest).decode().lower()[:digest_len]
