@@ -13,6 +13,7 @@ test: .venv/dev
 bench: .venv/dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
+docs: export NO_MKDOCS_2_WARNING = 1
 docs: .venv/dev
 	$(BIN)/mkdocs build --strict
 
@@ -25,10 +26,10 @@ lint: .venv/dev
 clean:
 	rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache
 
-# The marker files say which extras are installed in .venv.
+# The marker files say which extras are installed in .venv. (-qq: errors only.)
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
 .venv/%: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	$(BIN)/python -m pip install -qq --editable '.[$*]'
 	@touch $@

@@ -1,0 +1,70 @@
+"""The examples of the README and the documentation run, and print what the pages say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BOUNDARY = "--- end of block ---"
+OPENING = re.compile(r"^```(\w+)")
+
+
+def pages_with_examples() -> list[Path]:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [page for page in pages if "```python\n" in page.read_text(encoding="utf-8")]
+
+
+def script_of(page: str) -> str:
+    """Return the Python blocks of a page as one script that has the line numbers of the page."""
+    lines, language = [], ""
+    for line in page.splitlines():
+        opening = OPENING.match(line)
+        if language == "python":
+            lines.append(line if line != "```" else f"print({BOUNDARY!r}, flush=True)")
+        else:
+            lines.append("")
+        if opening or line == "```":
+            language = opening.group(1) if opening else ""
+    return "\n".join(lines)
+
+
+def outputs_of(page: str) -> Iterator[str | None]:
+    """Yield what each Python block should print: the text block after it, if there is one."""
+    blocks = re.findall(r"^```(\w+)[^\n]*\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    for (language, _), following in zip(blocks, [*blocks[1:], ("", "")], strict=True):
+        if language == "python":
+            yield following[1].strip() if following[0] == "text" else None
+
+
+@pytest.mark.parametrize("page", pages_with_examples(), ids=lambda page: page.stem)
+def test_examples_run_and_print_what_the_page_says(page: Path, tmp_path: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    script = tmp_path / "page.py"
+    script.write_text(script_of(text), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    printed = [part.strip() for part in done.stdout.split(BOUNDARY)[:-1]]
+    expected = list(outputs_of(text))
+    assert len(printed) == len(expected)
+    for found, wanted in zip(printed, expected, strict=True):
+        assert wanted is None or found == wanted
+
+
+def test_the_tutorial_is_among_the_pages() -> None:
+    assert {"README.md", "tutorial.md"} <= {page.name for page in pages_with_examples()}
+
+
+def test_a_wrong_output_is_noticed() -> None:
+    """The parser sees both what a block prints and what it should print."""
+    page = "text\n\n```python\nprint(1)\n```\n\n```text\n2\n```\n\n```python\nx = 1\n```\n"
+    assert list(outputs_of(page)) == ["2", None]
+    assert script_of(page).splitlines()[3] == "print(1)"
+    assert script_of(page).count(BOUNDARY) == 2
