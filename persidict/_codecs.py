@@ -61,15 +61,16 @@ class JsonCodec(Codec):
         pickle.Pickler(_Sink()).dump(value)
         _register_json_handlers(lambda name: name in sys.modules)
         # keys=False is spelled out because newer releases plan another default
-        text = jsonpickle.encode(value, unpicklable=True, make_refs=True, keys=False, indent=4)
-        return str(text).encode("utf-8")
+        pickler = jsonpickle.Pickler(keys=False, original_object=value)
+        return str(jsonpickle.encode(value, context=pickler, indent=4)).encode("utf-8")
 
     def decode(self, data: bytes) -> Any:
         import jsonpickle
 
         # A stored array names its library, and needs the handler before the library is imported.
         _register_json_handlers(lambda name: f'"{name}.'.encode() in data)
-        return jsonpickle.decode(data.decode("utf-8"), keys=False, on_missing="error")
+        unpickler = jsonpickle.Unpickler(keys=False, on_missing="error")
+        return jsonpickle.decode(data.decode("utf-8"), context=unpickler)
 
 
 class _Sink:

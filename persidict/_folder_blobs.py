@@ -21,6 +21,7 @@ from persidict.jokers_and_status_flags import (
     ETagValue,
 )
 
+_LONGEST_NAME = 255
 TEMP_PREFIX = ".__tmp__"
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 _NO_HARD_LINKS = frozenset(
@@ -111,6 +112,8 @@ class FolderBlobs(BlobStore):
         path = self._base + (name if os.sep == "/" else name.replace("/", os.sep))
         if ".." in name and not os.path.normpath(path).startswith(self._base):
             raise ValueError(f"{name!r} is outside base_dir {self.root!r}")
+        if len(name) > _LONGEST_NAME and max(map(len, name.split("/"))) > _LONGEST_NAME:
+            raise ValueError(f"a key is too long for the name of a file: {name!r}")
         return path
 
     def prune(self) -> None:

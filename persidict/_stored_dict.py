@@ -24,7 +24,11 @@ from persidict.safe_str_tuple import (
     key_from_safe,
     prefix_key,
 )
-from persidict.safe_str_tuple_signing import sign_component, unsign_component
+from persidict.safe_str_tuple_signing import (
+    checked_digest_len,
+    sign_component,
+    unsign_component,
+)
 
 
 class StoredDict(ItemDict[ValueType]):
@@ -39,7 +43,7 @@ class StoredDict(ItemDict[ValueType]):
     ) -> None:
         super().__init__(**common)
         self._store = store
-        self._digest_len = digest_len
+        self._digest_len = checked_digest_len(digest_len)
         self._codec = codec_for(self.serialization_format, compression)
         self._suffix = "." + self.serialization_format
 
@@ -88,17 +92,17 @@ class StoredDict(ItemDict[ValueType]):
         return self._store.stat_is_cheap and not guard.holds(etag_of(self._store.stat(name)))
 
     def _signed(self, prefix: PersiDictKey) -> str:
-        return "/".join(sign_component(part, self._digest_len) for part in _strings(prefix))
+        return "/".join(_signed_part(part, self._digest_len) for part in _strings(prefix))
 
     def _name(self, key: NonEmptySafeStrTuple) -> str:
         length = self._digest_len
-        return "/".join([sign_component(part, length) for part in key.strings]) + self._suffix
+        return "/".join([_signed_part(part, length) for part in key.strings]) + self._suffix
 
     def _key(self, name: str) -> NonEmptySafeStrTuple | None:
         """Return the key of a listed blob; `None` if no key has this name."""
         parts = name[: -len(self._suffix)].split("/")
         try:
-            return key_from_safe(tuple(_component(part, self._digest_len) for part in parts))
+            return key_from_safe(tuple(_unsigned_part(part, self._digest_len) for part in parts))
         except ValueError:
             return None
 
@@ -128,5 +132,10 @@ def _strings(prefix: PersiDictKey) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=65536)
-def _component(part: str, digest_len: int) -> str:
+def _signed_part(part: str, digest_len: int) -> str:
+    return checked_component(sign_component(part, digest_len))
+
+
+@lru_cache(maxsize=65536)
+def _unsigned_part(part: str, digest_len: int) -> str:
     return checked_component(unsign_component(part, digest_len))

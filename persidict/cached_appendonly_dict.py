@@ -13,7 +13,9 @@ from persidict.jokers_and_status_flags import (
     CONTINUE_NORMAL_EXECUTION,
     ITEM_NOT_AVAILABLE,
     NEVER_RETRIEVE,
+    ETagConditionFlag,
     ETagIfExists,
+    TransformingFunction,
     ValueType,
 )
 from persidict.persi_dict import PersiDict, PersiDictKey
@@ -81,11 +83,19 @@ class AppendOnlyDictCached(WrappedDict[ValueType]):
     def __delitem__(self, key: Any) -> NoReturn:
         raise MutationPolicyError("append-only")
 
-    def discard_item_if(self, key: Any, **question: Any) -> NoReturn:
+    def discard_item_if(
+        self, key: Any, *, condition: ETagConditionFlag, expected_etag: ETagIfExists
+    ) -> NoReturn:
         """Raise `MutationPolicyError`."""
         raise MutationPolicyError("append-only")
 
-    def transform_item(self, key: Any, **question: Any) -> NoReturn:
+    def transform_item(
+        self,
+        key: Any,
+        *,
+        transformer: TransformingFunction[ValueType],
+        n_retries: int | None = 6,
+    ) -> NoReturn:
         """Raise `MutationPolicyError`."""
         raise MutationPolicyError("append-only")
 

@@ -10,13 +10,16 @@ from persidict._words import Guard, Item, Stat
 from persidict.exceptions import MutationPolicyError
 from persidict.jokers_and_status_flags import (
     DELETE_CURRENT,
+    IF_ETAG_CHANGED,
     ITEM_NOT_AVAILABLE,
     KEEP_CURRENT,
     ConditionalOperationResult,
+    ETagConditionFlag,
     ETagIfExists,
     ETagValue,
     Joker,
     OperationResult,
+    RetrieveValueFlag,
     ValueType,
 )
 from persidict.persi_dict import NO_DEFAULT, PersiDictKey
@@ -96,21 +99,39 @@ class EmptyDict(ItemDict[ValueType]):
     # A write whose condition holds leaves the item absent, so results are those of a look.
 
     def set_item_if(
-        self, key: Any, *, value: Any, **question: Any
+        self,
+        key: Any,
+        *,
+        value: Any,
+        condition: ETagConditionFlag,
+        expected_etag: ETagIfExists,
+        retrieve_value: RetrieveValueFlag = IF_ETAG_CHANGED,
     ) -> ConditionalOperationResult[ValueType]:
         """Check the arguments and report an absent item."""
-        result = self.get_item_if(key, **question)
-        if not isinstance(value, Joker):
+        result = self.get_item_if(
+            key, condition=condition, expected_etag=expected_etag, retrieve_value=retrieve_value
+        )
+        if value is not KEEP_CURRENT and value is not DELETE_CURRENT:
             self._check_value(value)
+        elif value is DELETE_CURRENT and result.condition_was_satisfied:
+            self._refuse_change()
         return result
 
     def setdefault_if(
-        self, key: Any, *, default_value: Any, **question: Any
+        self,
+        key: Any,
+        *,
+        default_value: Any,
+        condition: ETagConditionFlag,
+        expected_etag: ETagIfExists,
+        retrieve_value: RetrieveValueFlag = IF_ETAG_CHANGED,
     ) -> ConditionalOperationResult[ValueType]:
         """Check the arguments and report an absent item."""
         if isinstance(default_value, Joker):
             raise TypeError(f"default_value must be a value, not {default_value!r}")
-        return self.get_item_if(key, **question)
+        return self.get_item_if(
+            key, condition=condition, expected_etag=expected_etag, retrieve_value=retrieve_value
+        )
 
     def transform_item(
         self, key: Any, *, transformer: Any, n_retries: int | None = 6

@@ -11,7 +11,6 @@ from persidict._stored_dict import StoredDict
 from persidict._windows import add_long_path_prefix, drop_long_path_prefix
 from persidict.exceptions import BackendError
 from persidict.jokers_and_status_flags import ValueType
-from persidict.safe_str_tuple_signing import checked_digest_len
 
 __all__ = [
     "FILEDIRDICT_DEFAULT_BASE_DIR",
@@ -52,7 +51,7 @@ class FileDirDict(StoredDict[ValueType]):
     ) -> None:
         super().__init__(
             store=FolderBlobs(os.path.abspath(str(base_dir))),
-            digest_len=checked_digest_len(digest_len),
+            digest_len=digest_len,
             compression=compression,
             append_only=append_only,
             base_class_for_values=base_class_for_values,
@@ -80,8 +79,9 @@ class FileDirDict(StoredDict[ValueType]):
 def _make_folder(path: str) -> None:
     if os.path.isfile(path):
         raise ValueError(f"base_dir must be a folder, and {path!r} is a file")
-    os.makedirs(path, exist_ok=True)
-    if not os.path.isdir(path):
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
         raise BackendError(
-            f"the folder {path!r} cannot be created", backend="filesystem", operation="init"
-        )
+            f"the folder {path!r} cannot be made: {error}", backend="filesystem", operation="init"
+        ) from error

@@ -12,9 +12,13 @@ from persidict.jokers_and_status_flags import (
     ALWAYS_RETRIEVE,
     ANY_ETAG,
     CONTINUE_NORMAL_EXECUTION,
+    IF_ETAG_CHANGED,
     ITEM_NOT_AVAILABLE,
     NEVER_RETRIEVE,
+    ETagConditionFlag,
+    ETagIfExists,
     KeepCurrentFlag,
+    RetrieveValueFlag,
     ValueType,
 )
 from persidict.persi_dict import PersiDict, PersiDictKey
@@ -126,7 +130,15 @@ class WriteOnceDict(WrappedDict[ValueType]):
     def __delitem__(self, key: Any) -> NoReturn:
         raise MutationPolicyError("write-once")
 
-    def set_item_if(self, key: Any, **question: Any) -> NoReturn:
+    def set_item_if(
+        self,
+        key: Any,
+        *,
+        value: Any,
+        condition: ETagConditionFlag,
+        expected_etag: ETagIfExists,
+        retrieve_value: RetrieveValueFlag = IF_ETAG_CHANGED,
+    ) -> NoReturn:
         """Raise `MutationPolicyError`."""
         raise MutationPolicyError("write-once")
 
