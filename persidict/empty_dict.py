@@ -113,8 +113,6 @@ class EmptyDict(ItemDict[ValueType]):
         )
         if value is not KEEP_CURRENT and value is not DELETE_CURRENT:
             self._check_value(value)
-        elif value is DELETE_CURRENT and result.condition_was_satisfied:
-            self._refuse_change()
         return result
 
     def setdefault_if(

@@ -385,7 +385,9 @@ def _check_format(serialization_format: Any) -> None:
             f"serialization_format must be a string, not {type(serialization_format).__name__}"
         )
     if contains_unsafe_chars(serialization_format) or serialization_format in (".", ".."):
-        raise ValueError(f"{serialization_format!r} cannot be a file extension")
+        raise ValueError(
+            f"serialization_format cannot be {serialization_format!r}: it is a file extension"
+        )
 
 
 def _check_base_class(base_class: Any, serialization_format: str) -> None:
