@@ -1,0 +1,30 @@
+"""What every test may ask for: pauses that cost no time, and a fresh interpreter."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    """The pauses asked of `time.sleep`, none of which is made."""
+    taken = []
+    monkeypatch.setattr(time, "sleep", taken.append)
+    return taken
+
+
+@pytest.fixture
+def python(tmp_path):
+    """Run code in a new interpreter and return what it printed."""
+
+    def run(code, *args, env=None):
+        command = [sys.executable, "-c", code, *map(str, args)]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return run
