@@ -1,0 +1,150 @@
+"""Classes and descriptors of the project, member by member."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import enum
+import functools
+import types
+from typing import TYPE_CHECKING, Any, Final
+
+from persidict_dask._digest_frame import frame_all
+from persidict_dask._errors import UnstableKeyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from persidict_dask._code_walk import CodeWalker
+
+_PLAIN_METACLASSES: Final = (type, abc.ABCMeta, enum.EnumType)
+_GENERATED: Final = "<string>"  # file of what dataclasses and named tuples generate from fields
+_SLOTS: Final = (types.MemberDescriptorType, types.GetSetDescriptorType)
+_FIELD_PARTS: Final = (
+    "name",
+    "default",
+    "default_factory",
+    "init",
+    "repr",
+    "hash",
+    "compare",
+    "kw_only",
+)
+
+
+def class_token(walker: CodeWalker, cls: type) -> bytes:
+    """Token of a class of the project: bases, fields, and members by name."""
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    try:
+        parts = (
+            walker.token(cls.__qualname__),
+            frame_all(b"bases", (walker.token(base) for base in cls.__bases__)),
+            _metaclass(walker, cls),
+            frame_all(b"fields", _fields(walker, cls)),
+            frame_all(b"members", _members(walker, cls, name)),
+        )
+    except UnstableKeyError as error:
+        error.anchor(name)
+        raise
+    return frame_all(b"definition", parts)
+
+
+def descriptor_token(walker: CodeWalker, obj: Any) -> bytes | None:
+    """Token of what wraps functions in the body of a class, or around a function."""
+    tag = type(obj).__name__.encode()
+    if isinstance(obj, property):
+        return frame_all(tag, (walker.token(part) for part in (obj.fget, obj.fset, obj.fdel)))
+    if isinstance(obj, (staticmethod, classmethod)):
+        return frame_all(tag, (walker.token(obj.__func__),))
+    if isinstance(obj, functools.cached_property):
+        return frame_all(tag, (walker.token(obj.func),))
+    if isinstance(obj, functools._lru_cache_wrapper):
+        return frame_all(tag, (walker.token(obj.__wrapped__),))
+    return None
+
+
+def _metaclass(walker: CodeWalker, cls: type) -> bytes:
+    """A metaclass of somebody may read the annotations: only then they count."""
+    kind = type(cls)
+    if kind in _PLAIN_METACLASSES and not _has_foreign_hook(cls):
+        return b""
+    annotations = {key: str(value) for key, value in vars(cls).get("__annotations__", {}).items()}
+    return walker.token(kind) + walker.token(annotations)
+
+
+def _has_foreign_hook(cls: type) -> bool:
+    return any("__init_subclass__" in vars(base) for base in cls.__mro__[1:-1])
+
+
+def _fields(walker: CodeWalker, cls: type) -> Iterator[bytes]:
+    """Fields of a dataclass or named tuple: what their generated methods are made from."""
+    fields = vars(cls).get("__dataclass_fields__", {})
+    for field in fields.values():
+        for part in _FIELD_PARTS:
+            value = getattr(field, part)
+            is_set = value is not dataclasses.MISSING and value is not dataclasses.KW_ONLY
+            yield walker.at(f".{field.name}", value) if is_set else b"unset 0:"
+        yield walker.token((str(field._field_type), dict(field.metadata)))
+    if fields:
+        yield walker.token(repr(vars(cls).get("__dataclass_params__")))
+    if "_fields" in vars(cls) and issubclass(cls, tuple):
+        yield walker.token((cls._fields, getattr(cls, "_field_defaults", {})))
+
+
+def _members(walker: CodeWalker, cls: type, name: str) -> Iterator[bytes]:
+    if issubclass(cls, enum.Enum):
+        yield from _enum_members(walker, cls)
+    for key, value in sorted(vars(cls).items()):
+        if not _is_incidental(cls, key, value):
+            yield walker.token(key)
+            yield (
+                walker.token("slot")
+                if isinstance(value, _SLOTS)
+                else _member(walker, f"{name}.{key}", value)
+            )
+
+
+def _member(walker: CodeWalker, name: str, value: Any) -> bytes:
+    is_code = callable(value) or hasattr(type(value), "__get__")
+    if not is_code:
+        walker.name("attribute", name, value)
+    try:
+        return walker.token(value)
+    except UnstableKeyError as error:
+        error.anchor(name)
+        raise
+
+
+def _enum_members(walker: CodeWalker, cls: type[enum.Enum]) -> Iterator[bytes]:
+    for key, member in cls.__members__.items():
+        yield walker.token(key)
+        yield walker.at(f".{key}", member._value_)
+
+
+def _is_incidental(cls: type, key: str, value: Any) -> bool:
+    """Left by the machinery of classes, or made from what is already seen."""
+    if issubclass(cls, enum.Enum) and (isinstance(value, (cls, enum.property)) or key[0] == "_"):
+        return not isinstance(value, _FUNCTIONS) or _is_generated(value)
+    if key.startswith("__") and key.endswith("__"):
+        is_code = isinstance(value, _FUNCTIONS) or (value is None and key == "__hash__")
+        return not is_code or _is_generated(value)
+    if key == "_abc_impl":
+        return True
+    return "_fields" in vars(cls) and issubclass(cls, tuple) and _is_of_named_tuple(key, value)
+
+
+_FUNCTIONS: Final = (types.FunctionType, staticmethod, classmethod, property)
+_NAMED_TUPLE: Final = frozenset(
+    {"_fields", "_field_defaults", "_make", "_replace", "_asdict", "_tuplegetter"}
+)
+
+
+def _is_generated(value: Any) -> bool:
+    function = getattr(value, "__func__", value)
+    inner = getattr(function, "__wrapped__", function)
+    code = getattr(inner, "__code__", None)
+    return code is not None and code.co_filename == _GENERATED
+
+
+def _is_of_named_tuple(key: str, value: Any) -> bool:
+    return key in _NAMED_TUPLE or type(value).__name__ == "_tuplegetter"

@@ -1,0 +1,130 @@
+"""The instructions of a code object, the same ones on every layout and free of what is cosmetic."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from types import CodeType
+
+
+class Step(NamedTuple):
+    """One instruction; `jump` and `handler` are positions in the list of steps."""
+
+    name: str
+    argument: Any
+    is_constant: bool
+    silent: bool  # does nothing, or belongs to a docstring or an annotation
+    jump: int | None
+    handler: int | None
+    unwinding: bytes  # what the handler finds on the stack
+
+
+_SILENT: Final = frozenset({"NOP", "EXTENDED_ARG", "CACHE"})
+_BOOKKEEPING: Final = frozenset({"__doc__", "__firstlineno__", "__static_attributes__"})
+_LITERALS: Final = frozenset({"LOAD_CONST", "LOAD_SMALL_INT"})
+_CERTAIN: Final = frozenset(
+    {"JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT", "JUMP_ABSOLUTE"}
+)
+_SPELLINGS: Final = {"LOAD_FAST_CHECK": "LOAD_FAST", "LOAD_FAST_BORROW": "LOAD_FAST"}
+_ANNOTATED: Final = 0x04
+
+
+@functools.lru_cache(maxsize=512)
+def steps_of(code: CodeType) -> list[Step]:
+    """The steps of a code object in their order."""
+    instructions = list(dis.get_instructions(code))
+    silent = _silent(instructions)
+    places = {instruction.offset: at for at, instruction in enumerate(instructions)}
+    handlers = _handlers(code, places)
+    steps: list[Step] = []
+    for at, instruction in enumerate(instructions):
+        steps.append(_step(instruction, at in silent, places, handlers[at]))
+    return steps
+
+
+def _step(
+    instruction: dis.Instruction,
+    silent: bool,
+    places: dict[int, int],
+    handler: tuple[int | None, bytes],
+) -> Step:
+    name, argument = _spelled(instruction.opname), instruction.argval
+    jump = None
+    if instruction.opcode in dis.hasjrel or instruction.opcode in dis.hasjabs:
+        jump, argument = places[argument], None
+    if name == "MAKE_FUNCTION":
+        argument = (instruction.arg or 0) & ~_ANNOTATED
+    elif name in ("LOAD_GLOBAL", "LOAD_ATTR", "LOAD_SUPER_ATTR"):
+        argument = (argument, instruction.argrepr.startswith("NULL"))
+    is_constant = instruction.opcode in dis.hasconst
+    return Step(name, argument, is_constant, silent, jump, *handler)
+
+
+def _spelled(name: str) -> str:
+    if name in _CERTAIN:
+        return "JUMP"
+    name = _SPELLINGS.get(name, name)
+    return re.sub("^POP_JUMP_(FORWARD|BACKWARD)_IF", "POP_JUMP_IF", name)
+
+
+def _handlers(code: CodeType, places: dict[int, int]) -> list[tuple[int | None, bytes]]:
+    found: list[tuple[int | None, bytes]] = [(None, b"")] * len(places)
+    for entry in dis._parse_exception_table(code):  # type: ignore[attr-defined]
+        handler = (places[entry.target], b"%d%d" % (entry.depth, entry.lasti))
+        for offset, at in places.items():
+            if entry.start <= offset < entry.end:
+                found[at] = handler
+    return found
+
+
+def _silent(instructions: list[dis.Instruction]) -> frozenset[int]:
+    """Positions of instructions whose absence nobody would notice."""
+    silent: set[int] = set()
+    for at, instruction in enumerate(instructions):
+        name = instruction.opname
+        if name in _SILENT:
+            silent.add(at)
+        elif name == "STORE_NAME" and instruction.argval in _BOOKKEEPING:
+            if at and instructions[at - 1].opname in _LITERALS:
+                silent |= {at - 1, at}
+        elif name == "MAKE_FUNCTION" and (instruction.arg or 0) & _ANNOTATED:
+            silent |= _annotations(instructions, at - 1, instruction.arg or 0)
+        elif name == "STORE_SUBSCR" and _stores_annotation(instructions, at):
+            silent |= _expression(instructions, at - 3)
+    return frozenset(silent)
+
+
+def _annotations(instructions: list[dis.Instruction], code_at: int, flags: int) -> set[int]:
+    """The expression under the code object, and under the closure if there is one."""
+    end = code_at - 1
+    if flags & 0x08:
+        closure = _expression(instructions, end)
+        end = min(closure, default=end + 1) - 1
+    return _expression(instructions, end)
+
+
+def _stores_annotation(instructions: list[dis.Instruction], at: int) -> bool:
+    return (
+        at >= 3
+        and instructions[at - 1].opname in _LITERALS
+        and instructions[at - 2].opname == "LOAD_NAME"
+        and instructions[at - 2].argval == "__annotations__"
+    )
+
+
+def _expression(instructions: list[dis.Instruction], end: int) -> set[int]:
+    """Positions of the expression whose value is pushed at `end`; none when it has branches."""
+    height, at = 0, end
+    while at >= 0:
+        instruction = instructions[at]
+        if instruction.opcode in dis.hasjrel or instruction.opcode in dis.hasjabs:
+            return set()
+        height += dis.stack_effect(instruction.opcode, instruction.arg, jump=False)
+        if height == 1:
+            return set(range(at, end + 1))
+        at -= 1
+    return set()

@@ -1,0 +1,46 @@
+"""The canonical hash of values: the same in every process, different for different content."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from persidict_dask._digest_frame import frame, hex_digest
+from persidict_dask._digest_types import register_digest
+from persidict_dask._digest_walk import SCALARS, Walker
+from persidict_dask._errors import UnstableKeyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["digest", "digest_arguments", "register_digest"]
+
+
+def digest(*objects: Any) -> str:
+    """Content hash of the objects: 40 hex characters, equal for equal content and type.
+
+    Raises `UnstableKeyError` for content that would not be the same in another process.
+    """
+    walker: Walker | None = None
+    tokens = []
+    for at, obj in enumerate(objects):
+        scalar = SCALARS.get(type(obj))
+        if scalar is not None:
+            tokens.append(scalar(obj))
+        else:
+            walker = walker or Walker()
+            tokens.append(_named(walker, f"args[{at}]", obj))
+    return hex_digest(frame(b"objects", b"".join(tokens)))
+
+
+def digest_arguments(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Digest of each argument of a call by its name, which begins the path of an error."""
+    walker = Walker()
+    return {name: hex_digest(_named(walker, name, value)) for name, value in arguments.items()}
+
+
+def _named(walker: Walker, name: str, obj: Any) -> bytes:
+    try:
+        return walker.root(obj)
+    except UnstableKeyError as error:
+        error.prepend(name)
+        raise

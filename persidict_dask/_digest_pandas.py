@@ -1,0 +1,178 @@
+"""Tokens of pandas objects: index and columns one by one; blocks and storage do not count."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from persidict_dask._digest_arrow import arrow_token, text_token
+from persidict_dask._digest_frame import frame, frame_all
+from persidict_dask._digest_numpy import array_token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from persidict_dask._digest_walk import Walker
+
+    Handler = Callable[[Walker, Any], bytes]
+
+
+def _frame(walker: Walker, table: Any) -> bytes:
+    columns = (_series_values(walker, table, at) for at in range(table.shape[1]))
+    parts = (
+        walker.class_token(type(table)),
+        walker.at(".columns", table.columns),
+        walker.at(".index", table.index),
+        frame_all(b"values", columns),
+        _extras(walker, table),
+    )
+    return frame_all(b"frame", parts)
+
+
+def _series_values(walker: Walker, table: Any, at: int) -> bytes:
+    from persidict_dask._errors import UnstableKeyError
+
+    try:
+        return _values(walker, table.iloc[:, at].array)
+    except UnstableKeyError as error:
+        error.prepend(f"[{table.columns[at]!r}]")
+        raise
+
+
+def _series(walker: Walker, series: Any) -> bytes:
+    parts = (
+        walker.class_token(type(series)),
+        walker.at(".name", series.name),
+        walker.at(".index", series.index),
+        _values(walker, series.array),
+        _extras(walker, series),
+    )
+    return frame_all(b"series", parts)
+
+
+def _extras(walker: Walker, obj: Any) -> bytes:
+    duplicates = obj.flags.allows_duplicate_labels
+    own = {name: getattr(obj, name) for name in obj._metadata if name not in ("name", "_name")}
+    return frame_all(
+        b"extras",
+        (
+            walker.at(".attrs", obj.attrs),
+            walker.token(duplicates),
+            walker.attributes(b"own", own.items()),
+        ),
+    )
+
+
+def _index(walker: Walker, index: Any) -> bytes:
+    pd = sys.modules["pandas"]
+    names = walker.at(".names", tuple(index.names))
+    if isinstance(index, pd.MultiIndex):
+        levels = (walker.token(index.get_level_values(at)) for at in range(index.nlevels))
+        content = frame_all(b"levels", levels)
+    elif isinstance(index, pd.RangeIndex):
+        content = walker.token((index.start, index.stop, index.step))
+    else:
+        freq = getattr(index, "freqstr", None)
+        content = _values(walker, index.array) + walker.token(freq)
+    return frame_all(b"index", (walker.class_token(type(index)), names, content))
+
+
+def _values(walker: Walker, values: Any) -> bytes:
+    """Token of a column."""
+    dtype = values.dtype
+    head = frame(b"dtype", _dtype_text(dtype).encode())
+    for name, content in _KINDS.items():
+        if any(base.__name__ == name for base in type(values).__mro__):
+            return frame(b"column", head + content(walker, values))
+    if type(values).__module__.startswith("pandas."):
+        np = sys.modules["numpy"]
+        return frame(b"column", head + array_token(walker, np.asarray(values, dtype=object)))
+    from persidict_dask._digest_objects import reduced
+
+    return frame(b"column", head + reduced(walker, values))  # an extension array of somebody
+
+
+def _dtype_text(dtype: Any) -> str:
+    """String columns are what they are, with pyarrow and without."""
+    if type(dtype).__name__ == "StringDtype":
+        return f"string[{dtype.na_value!r}]"
+    if type(dtype).__name__ == "CategoricalDtype":
+        return f"category[{dtype.ordered}]"
+    return str(dtype)
+
+
+def _plain(walker: Walker, values: Any) -> bytes:
+    return array_token(walker, values.to_numpy())
+
+
+def _categorical(walker: Walker, values: Any) -> bytes:
+    codes = array_token(walker, values.codes.astype("<i8"))
+    return walker.at(".categories", values.categories) + codes
+
+
+def _masked(walker: Walker, values: Any) -> bytes:
+    """What lies under the mask does not count."""
+    missing = values.isna()
+    data = values.to_numpy(dtype=values.dtype.numpy_dtype, na_value=values.dtype.type(0))
+    return array_token(walker, data) + array_token(walker, missing)
+
+
+def _moments(walker: Walker, values: Any) -> bytes:
+    """Counts since the epoch; unit, zone or frequency stand in the dtype."""
+    return array_token(walker, values.asi8)
+
+
+def _intervals(walker: Walker, values: Any) -> bytes:
+    return walker.token(values.left) + walker.token(values.right)
+
+
+def _sparse(walker: Walker, values: Any) -> bytes:
+    np = sys.modules["numpy"]
+    return array_token(walker, np.asarray(values)) + walker.token(values.fill_value)
+
+
+def _arrow(walker: Walker, values: Any) -> bytes:
+    return arrow_token(walker, values.__arrow_array__())
+
+
+def _strings(_: Walker, values: Any) -> bytes:
+    np = sys.modules["numpy"]
+    missing = values.isna()
+    texts = [
+        b"" if gap else text.encode("utf-8", "surrogatepass")
+        for text, gap in zip(values.to_numpy(dtype=object), missing, strict=True)
+    ]
+    lengths = np.fromiter(map(len, texts), "<i8", len(texts)).tobytes()
+    valid = (~missing).astype("u1").tobytes() if missing.any() else b""
+    return text_token(frame(b"valid", valid), lengths, b"".join(texts))
+
+
+def _arrow_strings(walker: Walker, values: Any) -> bytes:
+    from persidict_dask._digest_arrow import texts_of
+
+    return texts_of(values.__arrow_array__())
+
+
+_KINDS: dict[str, Callable[[Walker, Any], bytes]] = {
+    "ArrowStringArray": _arrow_strings,
+    "ArrowExtensionArray": _arrow,
+    "BaseStringArray": _strings,
+    "Categorical": _categorical,
+    "BaseMaskedArray": _masked,
+    "DatetimeLikeArrayMixin": _moments,
+    "IntervalArray": _intervals,
+    "SparseArray": _sparse,
+    "NumpyExtensionArray": _plain,
+}
+
+
+def _column(walker: Walker, values: Any) -> bytes:
+    return frame(b"array", walker.class_token(type(values)) + _values(walker, values))
+
+
+HANDLERS: dict[str, Handler] = {
+    "DataFrame": _frame,
+    "Series": _series,
+    "Index": _index,
+    "ExtensionArray": _column,
+}

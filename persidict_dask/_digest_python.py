@@ -1,0 +1,192 @@
+"""Tokens of Python's own types."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import decimal
+import fractions
+import functools
+import re
+import struct
+import types
+import uuid
+from array import array
+from typing import TYPE_CHECKING, Any
+
+from persidict_dask._digest_frame import frame, frame_all
+from persidict_dask._digest_walk import SCALARS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from persidict_dask._digest_walk import Walker
+
+    Handler = Callable[[Walker, Any], bytes]
+
+
+def _int(value: int) -> bytes:
+    size = value.bit_length() // 8 + 1
+    return frame(b"int", value.to_bytes(size, "little", signed=True))
+
+
+_pack_double = struct.Struct("<d").pack
+_NAN = _pack_double(float("nan"))
+
+
+def _double(value: float) -> bytes:
+    """One nan for all: which bits it has depends on the processor and on how it came to be."""
+    return _pack_double(value) if value == value else _NAN
+
+
+def _float(value: float) -> bytes:
+    return b"float 8:" + _double(value)
+
+
+def _complex(value: complex) -> bytes:
+    return b"complex 16:" + _double(value.real) + _double(value.imag)
+
+
+def _str(value: str) -> bytes:
+    return frame(b"str", value.encode("utf-8", "surrogatepass"))
+
+
+def _bytes(value: bytes) -> bytes:
+    return frame(b"bytes", value)
+
+
+def _bytearray(value: bytearray) -> bytes:
+    return frame(b"bytearray", memoryview(value))
+
+
+def _by_text(tag: bytes) -> Callable[[Any], bytes]:
+    return lambda value: frame(tag, str(value).encode())
+
+
+def _constant(token: bytes) -> Callable[[Any], bytes]:
+    return lambda _: token
+
+
+SCALARS.update(
+    {
+        bool: lambda value: b"bool 1:1" if value else b"bool 1:0",
+        int: _int,
+        float: _float,
+        complex: _complex,
+        str: _str,
+        bytes: _bytes,
+        bytearray: _bytearray,
+        type(None): _constant(b"None 0:"),
+        type(...): _constant(b"Ellipsis 0:"),
+        type(NotImplemented): _constant(b"NotImplemented 0:"),
+        decimal.Decimal: _by_text(b"Decimal"),
+        fractions.Fraction: _by_text(b"Fraction"),
+        uuid.UUID: lambda value: frame(b"UUID", value.bytes),
+        datetime.date: lambda value: frame(b"date", value.isoformat().encode()),
+        datetime.timedelta: lambda value: frame(
+            b"timedelta", b"%d %d %d" % (value.days, value.seconds, value.microseconds)
+        ),
+    }
+)
+
+
+def _memoryview(_: Walker, view: memoryview) -> bytes:
+    """By logical content: item format, shape, bytes in C order."""
+    shape = ",".join(map(str, view.shape or ()))
+    head = _str(view.format) + _str(shape)
+    flat = view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
+    return frame(b"memoryview", head + frame(b"buffer", flat))
+
+
+def _array(_: Walker, values: array[Any]) -> bytes:
+    return frame(b"array", _str(values.typecode) + frame(b"buffer", values.tobytes()))
+
+
+def _tuple(walker: Walker, items: tuple[Any, ...]) -> bytes:
+    return walker.sequence(b"tuple", items)
+
+
+def _list(walker: Walker, items: list[Any]) -> bytes:
+    return walker.sequence(b"list", items)
+
+
+def _set(walker: Walker, items: set[Any]) -> bytes:
+    return walker.unordered(b"set", items)
+
+
+def _frozenset(walker: Walker, items: frozenset[Any]) -> bytes:
+    return walker.unordered(b"frozenset", items)
+
+
+def _dict(walker: Walker, pairs: dict[Any, Any]) -> bytes:
+    return walker.mapping(b"dict", pairs.items())
+
+
+def _mapping_proxy(walker: Walker, pairs: types.MappingProxyType[Any, Any]) -> bytes:
+    return walker.mapping(b"mappingproxy", pairs.items())
+
+
+def _ordered_dict(walker: Walker, pairs: collections.OrderedDict[Any, Any]) -> bytes:
+    state = walker.attributes(b"state", vars(pairs).items())
+    return frame(b"OrderedDict", walker.ordered_mapping(b"pairs", pairs.items()) + state)
+
+
+def _deque(walker: Walker, items: collections.deque[Any]) -> bytes:
+    return frame(b"deque", walker.token(items.maxlen) + walker.sequence(b"items", items))
+
+
+def _slice(walker: Walker, part: slice) -> bytes:
+    return _parts(walker, b"slice", part, ("start", "stop", "step"))
+
+
+def _range(walker: Walker, part: range) -> bytes:
+    return _parts(walker, b"range", part, ("start", "stop", "step"))
+
+
+def _pattern(walker: Walker, pattern: re.Pattern[Any]) -> bytes:
+    return _parts(walker, b"pattern", pattern, ("pattern", "flags"))
+
+
+def _time(walker: Walker, moment: datetime.time | datetime.datetime) -> bytes:
+    """Wall clock, fold and zone: two zones with one offset are not the same zone."""
+    wall = moment.replace(tzinfo=None).isoformat()
+    tag = type(moment).__name__.encode()
+    zone = walker.at(".tzinfo", moment.tzinfo)
+    return frame_all(tag, (_str(wall), _int(moment.fold), zone))
+
+
+def _partial(walker: Walker, call: functools.partial[Any]) -> bytes:
+    state = walker.attributes(b"state", vars(call).items())
+    return _parts(walker, b"partial", call, ("func", "args", "keywords"), state)
+
+
+def _method(walker: Walker, method: types.MethodType) -> bytes:
+    return _parts(walker, b"method", method, ("__func__", "__self__"))
+
+
+def _parts(
+    walker: Walker, tag: bytes, obj: Any, names: tuple[str, ...], more: bytes = b""
+) -> bytes:
+    tokens = [walker.at(f".{name}", getattr(obj, name)) for name in names]
+    return frame_all(tag, (*tokens, more))
+
+
+EXACT: dict[type, Handler] = {
+    memoryview: _memoryview,
+    array: _array,
+    tuple: _tuple,
+    list: _list,
+    set: _set,
+    frozenset: _frozenset,
+    dict: _dict,
+    types.MappingProxyType: _mapping_proxy,
+    collections.OrderedDict: _ordered_dict,
+    collections.deque: _deque,
+    slice: _slice,
+    range: _range,
+    re.Pattern: _pattern,
+    datetime.time: _time,
+    datetime.datetime: _time,
+    functools.partial: _partial,
+    types.MethodType: _method,
+}

@@ -1,0 +1,151 @@
+"""The walk over a value: one token for each object, found by its type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from persidict_dask._digest_frame import Stream, frame
+from persidict_dask._errors import UnstableKeyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+SCALARS: dict[type, Callable[[Any], bytes]] = {}
+"""Exact types that hold no other object: their token needs no walk."""
+
+_CHUNK = 4096  # tokens joined at a time, so that a long list is never held twice
+
+
+class CycleFound(Exception):  # noqa: N818 - a signal between walk and graph, not an error
+    """An object contains itself: it has to be seen as a graph."""
+
+
+class Walker:
+    """Gives tokens to objects; one for each key, because it remembers objects by identity."""
+
+    def __init__(self) -> None:
+        self._memo: dict[int, tuple[Any, bytes]] = {}
+        self._active: set[int] = set()
+        self.stand_in: Callable[[Any], bytes] | None = None
+
+    def root(self, obj: Any) -> bytes:
+        """Token of an object that may contain itself or be nested deeper than the stack."""
+        try:
+            return self.token(obj)
+        except (CycleFound, RecursionError):
+            from persidict_dask._digest_graph import token_in_graph
+
+            return token_in_graph(self, obj)
+
+    def token(self, obj: Any) -> bytes:
+        """Token of an object, which depends on its content and type alone."""
+        scalar = SCALARS.get(type(obj))
+        if scalar is not None:
+            return scalar(obj)
+        if self.stand_in is not None:
+            return self.stand_in(obj)
+        return self._descend(obj)
+
+    def at(self, segment: str, obj: Any) -> bytes:
+        """Token of a part; `segment` is its step in the path of an error."""
+        try:
+            return self.token(obj)
+        except UnstableKeyError as error:
+            error.prepend(segment)
+            raise
+
+    def sequence(self, tag: bytes, items: Iterable[Any]) -> bytes:
+        """Token of members in their order."""
+        stream, tokens, done = Stream(), list[bytes](), 0
+        try:
+            for item in items:
+                tokens.append(self.token(item))
+                if len(tokens) == _CHUNK:
+                    stream.add(b"".join(tokens))
+                    done += len(tokens)
+                    tokens.clear()
+        except UnstableKeyError as error:
+            error.prepend(f"[{done + len(tokens)}]")
+            raise
+        stream.add(b"".join(tokens))
+        return stream.token(tag)
+
+    def unordered(self, tag: bytes, items: Iterable[Any]) -> bytes:
+        """Token of members whose order does not count."""
+        return self._joined(tag, sorted(self.at("{…}", item) for item in items))
+
+    def mapping(self, tag: bytes, pairs: Iterable[tuple[Any, Any]]) -> bytes:
+        """Token of pairs whose order does not count."""
+        return self._joined(tag, sorted(self._pair(key, value) for key, value in pairs))
+
+    def ordered_mapping(self, tag: bytes, pairs: Iterable[tuple[Any, Any]]) -> bytes:
+        """Token of pairs whose order does count."""
+        return self._joined(tag, (self._pair(key, value) for key, value in pairs))
+
+    def attributes(self, tag: bytes, names: Iterable[tuple[str, Any]]) -> bytes:
+        """Token of named parts whose order does not count."""
+        pairs = (SCALARS[str](name) + self.at(f".{name}", value) for name, value in names)
+        return self._joined(tag, sorted(pairs))
+
+    def remember(self, obj: Any, token: bytes) -> None:
+        """Keep a token, and the object with it, so that its id is not given away."""
+        self._memo[id(obj)] = (obj, token)
+
+    def handle(self, obj: Any) -> bytes:
+        """Token of an object from the tokens of its parts, without memory of it."""
+        from persidict_dask._digest_types import handler_of
+
+        return handler_of(type(obj))(self, obj)
+
+    def class_token(self, cls: type) -> bytes:
+        """Token of the class of an instance: its name, and its code where that is the project's."""
+        from persidict_dask._code_origin import is_by_value, place
+
+        name = frame(b"class", place(cls).encode())
+        return name + self.token(cls) if is_by_value(cls) else name
+
+    def constructor_token(self, function: Any) -> bytes:
+        """Token of what would make a copy of an instance: its name, or its code where by value."""
+        from persidict_dask._code_origin import is_by_value, place
+
+        return (
+            self.token(function)
+            if is_by_value(function)
+            else frame(b"constructor", place(function).encode())
+        )
+
+    def definition(self, obj: Any) -> bytes:
+        """Token of a function, class or module: the identity of its code."""
+        from persidict_dask._code import fingerprint
+
+        try:
+            return frame(b"code", fingerprint(obj).hexdigest.encode())
+        except UnstableKeyError as error:
+            error.enter()
+            raise
+
+    def _pair(self, key: Any, value: Any) -> bytes:
+        return self.at("{…}", key) + self.at(f"[{key!r:.80}]", value)
+
+    @staticmethod
+    def _joined(tag: bytes, tokens: Iterable[bytes]) -> bytes:
+        stream = Stream()
+        for token in tokens:
+            stream.add(token)
+        return stream.token(tag)
+
+    def _descend(self, obj: Any) -> bytes:
+        key = id(obj)
+        known = self._memo.get(key)
+        if known is not None:
+            return known[1]
+        if key in self._active:
+            raise CycleFound
+        self._active.add(key)
+        try:
+            token = self.handle(obj)
+        finally:
+            self._active.discard(key)
+        if token[:1] == b"#":  # short tokens cost less to make again than to remember
+            self._memo[key] = (obj, token)
+        return token

@@ -1,0 +1,35 @@
+"""Errors of the Dask integration."""
+
+from __future__ import annotations
+
+
+class UnstableKeyError(TypeError):
+    """A value or a function has no content that is the same in every process.
+
+    `path` leads to the culprit (`args[1]['callback'].lock`), `reason` says what is wrong with it.
+    """
+
+    def __init__(self, reason: str, path: str = "") -> None:
+        super().__init__(reason, path)
+        self.reason = reason
+        self.path = path
+        self._is_absolute = False
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}" if self.path else self.reason
+
+    def prepend(self, segment: str) -> None:
+        """Put one more step in front of the path, on the way out of a container."""
+        if not self._is_absolute:
+            self.path = segment + self.path
+            self.args = (self.reason, self.path)
+
+    def anchor(self, name: str) -> None:
+        """Let the path start at a global name: whatever refers to that from outside is no step."""
+        self.prepend(name)
+        self._is_absolute = True
+
+    def enter(self) -> None:
+        """The path so far is inside the code of a value: steps outside are prepended again."""
+        self._is_absolute = False
+        self.prepend(" -> ")
