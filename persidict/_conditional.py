@@ -129,20 +129,7 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
         Raises `MutationPolicyError` if the dict is append-only and the item would be removed.
         """
         _check_flags(condition, NEVER_RETRIEVE)
-        key = item_key(key)
-        if self._removed_at_once(key, condition, expected_etag):
-            return _deleted(expected_etag)
-        for attempt in _rounds(key):
-            stat = self._stat(key)
-            item = _unread(stat)
-            met = _met(condition, expected_etag, item)
-            if stat is None or not met:
-                # gone between look and removal: the condition held for another state
-                return _seen(met and attempt == 0, item)
-            self._refuse_change()
-            if self._remove(key, Guard(stat.etag)):
-                return _deleted(stat.etag)
-        raise AssertionError("unreachable")
+        return self._look_and_remove(item_key(key), condition, expected_etag)
 
     def discard_if(
         self, key: Any, *, condition: ETagConditionFlag, expected_etag: ETagIfExists
@@ -268,12 +255,30 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
         for _ in _rounds(key):
             if self.append_only and _met(condition, expected, _unread(self._stat(key))):
                 self._refuse_change()
-            result = self.discard_item_if(key, condition=condition, expected_etag=expected)
+            result = self._look_and_remove(key, condition, expected)
             if result.condition_was_satisfied or result.actual_etag is ITEM_NOT_AVAILABLE:
                 return result
             item = self._look(key, expected, retrieve)
             if item is None or not _met(condition, expected, item):
                 return _seen(False, item)
+        raise AssertionError("unreachable")
+
+    def _look_and_remove(
+        self, key: NonEmptySafeStrTuple, condition: ETagConditionFlag, expected: ETagIfExists
+    ) -> ConditionalOperationResult[ValueType]:
+        """Remove what satisfies the condition: at once if that is a guard, else after a look."""
+        if self._removed_at_once(key, condition, expected):
+            return _deleted(expected)
+        for attempt in _rounds(key):
+            stat = self._stat(key)
+            item = _unread(stat)
+            met = _met(condition, expected, item)
+            if stat is None or not met:
+                # gone between look and removal: the condition held for another state
+                return _seen(met and attempt == 0, item)
+            self._refuse_change()
+            if self._remove(key, Guard(stat.etag)):
+                return _deleted(stat.etag)
         raise AssertionError("unreachable")
 
     def _removed_at_once(
@@ -314,7 +319,7 @@ def _checked_retries(n_retries: int | None) -> int | None:
         return None
     try:
         retries = int(n_retries)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise TypeError(f"n_retries must be a number or None, not {n_retries!r}") from error
     if retries < 0:
         raise ValueError(f"n_retries must not be negative, got {retries}")

@@ -139,8 +139,9 @@ class FolderBlobs(BlobStore):
         return True
 
     def _publish_new(self, temp: str, name: str) -> bool:
+        path = self.where(name)
         try:
-            os.link(temp, self.where(name))
+            retried(lambda: os.link(temp, path))
         except FileExistsError:
             return False
         except OSError as error:
@@ -154,7 +155,8 @@ class FolderBlobs(BlobStore):
     def _publish_without_links(self, temp: str, name: str) -> bool:
         if self.stat(name) is not None:
             return False
-        os.replace(temp, self.where(name))
+        path = self.where(name)
+        retried(lambda: os.replace(temp, path))
         return True
 
 

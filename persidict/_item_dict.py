@@ -86,6 +86,8 @@ class ItemDict(PersiDict[ValueType]):
         return self._iterate(checked_fields(result_type))
 
     def _iterate(self, fields: tuple[str, ...]) -> Iterator[Any]:
+        if fields == ("keys",):
+            return (key for key, _ in self._scan(stats=False))
         rows = self._rows(with_values="values" in fields, with_stats="timestamps" in fields)
         if len(fields) == 1:
             return (row[fields[0]] for row in rows)

@@ -100,9 +100,12 @@ class StoredDict(ItemDict[ValueType]):
 
     def _key(self, name: str) -> NonEmptySafeStrTuple | None:
         """Return the key of a listed blob; `None` if no key has this name."""
-        parts = name[: -len(self._suffix)].split("/")
+        *folders, last = name[: -len(self._suffix)].split("/")
+        length = self._digest_len
         try:
-            return key_from_safe(tuple(_unsigned_part(part, self._digest_len) for part in parts))
+            above = [_unsigned_part(part, length) for part in folders]
+            # names of files hardly repeat, and would only drive the folders out of the cache
+            return key_from_safe((*above, checked_component(unsign_component(last, length))))
         except ValueError:
             return None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 from persidict.safe_str_tuple import SafeStrTuple
@@ -40,8 +39,6 @@ def _each(act: Callable[[str, int], str], str_seq: Any, digest_len: int) -> Safe
     return SafeStrTuple([act(component, length) for component in key]) if length else key
 
 
-# Components repeat (directories above all), and MD5 plus base32 costs microseconds each time.
-@lru_cache(maxsize=65536)
 def sign_component(component: str, digest_len: int) -> str:
     """Append the digest unless the component carries it already."""
     if not digest_len or unsign_component(component, digest_len) != component:
@@ -49,7 +46,6 @@ def sign_component(component: str, digest_len: int) -> str:
     return component + _suffix(component, digest_len)
 
 
-@lru_cache(maxsize=65536)
 def unsign_component(component: str, digest_len: int) -> str:
     """Cut a valid digest off."""
     body, tail = component[: -digest_len - 1], component[-digest_len - 1 :]
