@@ -1,0 +1,66 @@
+"""Dictionaries that define the classic methods alone, by themselves and behind a cache."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+
+from persidict import MutableDictCached
+from persidict.testing import AppendOnlyDictSuite, DictFixtures, DictSuite, InSubdict, Lacks
+
+from .backends import Storage
+from .third_party import MinimalDict, VersionedDict
+
+
+class Minimal(DictFixtures):
+    cls: ClassVar[type[MinimalDict]] = MinimalDict
+    settings: ClassVar[dict[str, Any]] = {}
+    shared = Lacks("its rows are in the memory of one process")
+    shared_by_formats = Lacks("it ignores the format")
+    one_step = Lacks("its methods look first, as an outsider's may")
+    reports_absence = Lacks("its `del` silently ignores absent keys")
+
+    def open(self, storage: Storage, **options: Any) -> MinimalDict:
+        return storage.minimal(cls=self.cls, **{**self.settings, **options})
+
+
+class TestMinimal(Minimal, DictSuite):
+    pass
+
+
+class TestMinimalAppendOnly(Minimal, AppendOnlyDictSuite):
+    settings: ClassVar[dict[str, Any]] = {"append_only": True}
+
+
+class TestVersioned(Minimal, DictSuite):
+    cls = VersionedDict
+    reports_absence = True
+
+
+class TestViewOfMinimal(InSubdict, Minimal, DictSuite):
+    pass
+
+
+class TestMinimalBehindCache(Minimal, DictSuite):
+    def open(self, storage: Storage, **options: Any) -> MutableDictCached[Any]:  # type: ignore[override]
+        return storage.cached(storage.minimal(cls=self.cls, **options))
+
+
+class TestVersionedBehindPrivateCache(Minimal, DictSuite):
+    cls = VersionedDict
+    reports_absence = True
+    fresh_etag = Lacks("another handle's writes do not reach this handle's cached etags")
+
+    def open(self, storage: Storage, **options: Any) -> MutableDictCached[Any]:  # type: ignore[override]
+        return storage.privately_cached(storage.minimal(cls=self.cls, **options))
+
+
+@pytest.mark.parametrize("fields", [{"keys", "more"}, set(), {"key"}], ids=repr)
+def test_unknown_fields_are_refused(storage: Storage, fields: set[str]) -> None:
+    """An iteration yields keys, values and timestamps, and nothing else."""
+    for d in (storage.minimal(), storage.folder(), storage.local()):
+        with pytest.raises(ValueError):
+            d._generic_iter(fields)
+        with pytest.raises(TypeError):
+            d._generic_iter(["keys"])  # type: ignore[arg-type]
