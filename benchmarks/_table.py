@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks._harness import Figures, Result, Target
@@ -23,7 +24,7 @@ def show(results: list[Result], machine: dict[str, str], console: Console) -> No
     for result in results:
         table.add_row(f"[bold]{result.title}[/]")
         for figures, row in _rows(result):
-            table.add_row(*row[:4], _coloured(figures, row[4]))
+            table.add_row(*map(escape, row[:4]), _coloured(figures, row[4]))
         table.add_section()
     console.print(table)
     console.print(f"[dim]{_sentence(machine)}[/]", soft_wrap=True)
