@@ -141,16 +141,11 @@ class FolderBlobs(BlobStore):
     def _publish_new(self, temp: str, name: str) -> bool:
         path = self.where(name)
         try:
-            retried(lambda: os.link(temp, path))
+            return retried(lambda: _link(temp, path)) or self._publish_without_links(temp, name)
         except FileExistsError:
             return False
-        except OSError as error:
-            if error.errno not in _NO_HARD_LINKS:
-                raise
-            return self._publish_without_links(temp, name)
         finally:
             _unlink(temp)
-        return True
 
     def _publish_without_links(self, temp: str, name: str) -> bool:
         if self.stat(name) is not None:
@@ -236,6 +231,17 @@ def _write_all(fd: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]
+
+
+def _link(source: str, target: str) -> bool:
+    """Give a file a second name; `False` where there is no such thing."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        return False
+    return True
 
 
 def _unlink(path: str) -> None:

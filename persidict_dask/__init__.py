@@ -1,0 +1,19 @@
+"""Persistent dictionaries as the persistence layer of Dask task graphs."""
+
+from persidict_dask._digest import digest, register_digest
+from persidict_dask._errors import UnstableKeyError
+from persidict_dask._persist import PersistedFunction, persist
+from persidict_dask._stats import FunctionStats, process_stats
+from persidict_dask._stores import StoreRef, open_store
+
+__all__ = [
+    "FunctionStats",
+    "PersistedFunction",
+    "StoreRef",
+    "UnstableKeyError",
+    "digest",
+    "open_store",
+    "persist",
+    "process_stats",
+    "register_digest",
+]

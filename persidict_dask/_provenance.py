@@ -1,0 +1,84 @@
+"""The note beside each result: what made it, out of what, when and where."""
+
+from __future__ import annotations
+
+import functools
+import json
+import platform
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from persidict import PersiDict
+
+_LIBRARIES = ("persidict", "dask", "numpy", "pandas", "pyarrow", "scipy", "sklearn")
+_LONGEST_FORM = 120
+
+
+def provenance(
+    function: Any,
+    code: Mapping[str, str],
+    arguments: Mapping[str, Any],
+    digests: Mapping[str, str],
+    seconds: float,
+) -> dict[str, Any]:
+    """Return what is known about a result, as plain JSON."""
+    return {
+        "function": function.__qualname__,
+        "module": function.__module__,
+        "code": dict(code),
+        "arguments": {
+            name: {"digest": digests.get(name), "value": short_form(value)}
+            for name, value in arguments.items()
+        },
+        "seconds": seconds,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "host": socket.gethostname(),
+        "worker": _worker_name(),
+        "python": platform.python_version(),
+        "libraries": _versions(),
+    }
+
+
+def store_note(notes: PersiDict[Any], key: Any, note: dict[str, Any]) -> None:
+    """Write a note in whichever of the two forms the notes have."""
+    text = notes.base_class_for_values is str
+    notes[key] = json.dumps(note, indent=4) if text else note
+
+
+def short_form(value: Any) -> str:
+    """Describe a value in a line: its shape if it has one, else the beginning of its repr."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return f"{type(value).__name__} of shape {shape}"
+    try:
+        text = repr(value)
+    except Exception as error:  # a repr is a courtesy; it must not cost the result
+        text = f"{type(value).__name__} (repr failed: {error})"
+    return text if len(text) <= _LONGEST_FORM else text[: _LONGEST_FORM - 3] + "..."
+
+
+def _worker_name() -> str | None:
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import get_worker
+
+    try:
+        return str(get_worker().address)
+    except ValueError:  # not on a worker
+        return None
+
+
+def _versions() -> dict[str, str]:
+    return {name: _version(name) for name in _LIBRARIES if name in sys.modules}
+
+
+@functools.cache
+def _version(module: str) -> str:
+    try:
+        return version("scikit-learn" if module == "sklearn" else module)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,180 @@
+"""Opening stores by URL, and references to stores that travel between processes."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from urllib.parse import SplitResult, unquote, urlsplit
+from weakref import WeakValueDictionary
+
+from persidict import BasicS3Dict, FileDirDict, LocalDict, PersiDict, S3Dict, WriteOnceDict
+
+Store: TypeAlias = PersiDict[Any]
+
+
+def open_store(
+    url: str | os.PathLike[str],
+    *,
+    serialization_format: str = "pkl",
+    append_only: bool = False,
+    write_once: bool = False,
+    **params: Any,
+) -> Store:
+    """Open the dictionary at a URL: a path, `file:///...`, `s3://bucket/prefix` or `memory:`.
+
+    `memory:` is a new store in this process, of no use to other processes. With `write_once` the
+    dictionary is append-only inside of a `WriteOnceDict`. Further parameters go to the dictionary.
+    Raises `ValueError` for other URLs.
+    """
+    common = {
+        "serialization_format": serialization_format,
+        "append_only": append_only or write_once,
+    }
+    store = _reference(url, params | common)._made()
+    return WriteOnceDict(wrapped_dict=store) if write_once else store
+
+
+def results_store(url: str | os.PathLike[str]) -> Store | StoreRef:
+    """Return a write-once store for results; opened when first needed if others may reach it.
+
+    Modules that name their store by URL are imported on schedulers too, and must open nothing.
+    """
+    ref = _reference(url, {"append_only": True})
+    if ref.cls is LocalDict:
+        return WriteOnceDict(wrapped_dict=ref._made())
+    return StoreRef(WriteOnceDict, (("wrapped_dict", ref),))
+
+
+def _reference(url: str | os.PathLike[str], params: dict[str, Any]) -> StoreRef:
+    cls, located = _located(_split(os.fspath(url)), params)
+    return StoreRef(cls, tuple(sorted(located.items())))
+
+
+def _split(url: str) -> SplitResult:
+    parts = urlsplit(url)
+    # one letter is a drive, and whatever has no scheme is a path, with "?" and "#" in it or not
+    if "://" in url or parts.scheme == "memory":
+        return parts
+    return SplitResult("", "", url, "", "")
+
+
+def _located(parts: SplitResult, params: dict[str, Any]) -> tuple[type[Store], dict[str, Any]]:
+    """Return the class for a URL, and its arguments."""
+    if parts.scheme == "s3":
+        place = {"bucket_name": parts.netloc, "root_prefix": parts.path.lstrip("/")}
+        return (S3Dict if "base_dir" in params else BasicS3Dict), place | params
+    if parts.query or parts.fragment:
+        raise ValueError(f"{parts.geturl()!r}: only s3:// URLs take parameters")
+    if parts.scheme == "memory":
+        return LocalDict, params
+    if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
+        return FileDirDict, {"base_dir": unquote(parts.path)} | params
+    if not parts.scheme and parts.path:
+        # made absolute here and now: a worker may have another current directory
+        path = os.path.abspath(os.path.expanduser(parts.path))
+        return FileDirDict, {"base_dir": path} | params
+    raise ValueError(
+        f"{parts.geturl()!r} names no store: use a path, file:///path, s3://bucket/prefix "
+        "or memory:"
+    )
+
+
+@dataclass(frozen=True)
+class _MemoryPlace:
+    """The data of a `LocalDict`, as far as it can be named elsewhere: by its process."""
+
+    process: str
+    number: int
+
+
+class _Process:
+    """What this process knows of stores."""
+
+    def __init__(self) -> None:
+        self.name = uuid.uuid4().hex
+        self.memory: WeakValueDictionary[int, LocalDict[Any]] = WeakValueDictionary()
+        self.opened: dict[StoreRef, Store] = {}
+        self.lock = threading.RLock()
+
+
+_process = _Process()
+if hasattr(os, "register_at_fork"):
+    # a child has copies of what is in memory, which are not the stores of its parent
+    os.register_at_fork(after_in_child=_process.__init__)  # type: ignore[misc]
+
+
+@dataclass(frozen=True, repr=False)
+class StoreRef:
+    """A store by class and parameters: picklable, hashable, the same in every process.
+
+    Unpickling one opens nothing. References to wrappers contain references to what they wrap.
+    """
+
+    cls: type[Store]
+    params: tuple[tuple[str, Any], ...]
+
+    @classmethod
+    def of(cls, store: Store) -> StoreRef:
+        """Return the reference to a store."""
+        if not isinstance(store, PersiDict):
+            raise TypeError(f"a store must be a PersiDict, not {type(store).__name__}")
+        params = store.get_params()
+        if isinstance(store, LocalDict):
+            params |= {"backend": _remembered(store)}
+        ref = cls(type(store), tuple((name, _outward(v)) for name, v in sorted(params.items())))
+        hash(ref)  # raises TypeError now rather than on a worker
+        return ref
+
+    def open(self) -> Store:
+        """Open the store; one process gets one object for equal references."""
+        with _process.lock:
+            if self not in _process.opened:
+                _process.opened[self] = self._made()
+            return _process.opened[self]
+
+    def _made(self) -> Store:
+        return self.cls(**{name: _inward(value) for name, value in self.params})
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return type(self).__name__, _name_of(self.cls), self._plain_params()
+
+    def _plain_params(self) -> tuple[tuple[str, Any], ...]:
+        """The parameters with classes by name, because Dask has no stable token for a class."""
+        return tuple((k, _name_of(v) if isinstance(v, type) else v) for k, v in self.params)
+
+    def __repr__(self) -> str:
+        params = ", ".join(f"{name}={value!r}" for name, value in self.params)
+        return f"StoreRef({self.cls.__name__}({params}))"
+
+
+def _name_of(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _remembered(store: LocalDict[Any]) -> _MemoryPlace:
+    number = hash(store.get_params()["backend"])
+    _process.memory.setdefault(number, store)
+    return _MemoryPlace(_process.name, number)
+
+
+def _outward(value: Any) -> Any:
+    return StoreRef.of(value) if isinstance(value, PersiDict) else value
+
+
+def _inward(value: Any) -> Any:
+    if isinstance(value, StoreRef):
+        return value.open()
+    return _in_memory(value) if isinstance(value, _MemoryPlace) else value
+
+
+def _in_memory(place: _MemoryPlace) -> Any:
+    store = _process.memory.get(place.number) if place.process == _process.name else None
+    if store is None:
+        raise RuntimeError(
+            "a store in memory exists only in the process that made it; "
+            "use a folder or a bucket where work runs in other processes"
+        )
+    return store.get_params()["backend"]
