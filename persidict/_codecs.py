@@ -67,6 +67,8 @@ class JsonCodec(Codec):
     def decode(self, data: bytes) -> Any:
         import jsonpickle
 
+        if not data:  # jsonpickle takes nothing for null
+            raise ValueError("there is no JSON in an empty file")
         # A stored array names its library, and needs the handler before the library is imported.
         _register_json_handlers(lambda name: f'"{name}.'.encode() in data)
         unpickler = jsonpickle.Unpickler(keys=False, on_missing="error")

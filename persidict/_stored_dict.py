@@ -18,6 +18,7 @@ from persidict.jokers_and_status_flags import (
     ValueType,
 )
 from persidict.persi_dict import PersiDictKey
+from persidict.safe_chars import SAFE_STRING_MAX_LENGTH
 from persidict.safe_str_tuple import (
     NonEmptySafeStrTuple,
     checked_component,
@@ -136,7 +137,10 @@ def _strings(prefix: PersiDictKey) -> tuple[str, ...]:
 
 @lru_cache(maxsize=65536)
 def _signed_part(part: str, digest_len: int) -> str:
-    return checked_component(sign_component(part, digest_len))
+    signed = sign_component(part, digest_len)
+    if len(signed) >= SAFE_STRING_MAX_LENGTH:
+        raise ValueError(f"a component of a key is too long to be signed: {part!r}")
+    return signed
 
 
 @lru_cache(maxsize=65536)
