@@ -23,6 +23,7 @@ _FLAGS: Final = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200
 """Varargs, varkeywords, generator, coroutine, iterable coroutine, asynchronous generator."""
 
 _ENDS: Final = frozenset({"RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE"})
+_SPIN: Final = -1  # a loop that does nothing
 _KEPT: Final = 4096
 _tokens: dict[CodeType, bytes] = {}
 
@@ -75,10 +76,10 @@ class _Flow:
         return states
 
     def _state(self, at: int) -> _State:
+        if at == _SPIN:
+            return _State(b"spin", ())
         step = self._steps[at]
-        name, edges = step.name, []
-        if step.jump is not None and _is_certain(step):
-            return _State(b"spin", ())  # a loop without a body
+        name, edges = step.name, list[int]()
         if step.name not in _ENDS and at + 1 < len(self._steps):
             edges.append(self._follow(at + 1))
         if step.jump is not None:
@@ -101,7 +102,7 @@ class _Flow:
                 at = step.jump
             else:
                 return at
-        return at
+        return _SPIN
 
     def _threaded(self, step: Step) -> tuple[str, int]:
         """A conditional jump onto a test of the same value: take the second jump at once.
@@ -111,7 +112,7 @@ class _Flow:
         name = step.name
         assert step.jump is not None
         target = self._follow(step.jump)
-        while name in _KEEPING:
+        while name in _KEEPING and target != _SPIN:
             then = self._steps[target]
             truth = name == "JUMP_IF_TRUE_OR_POP"
             if then.name not in _TESTS or then.jump is None:

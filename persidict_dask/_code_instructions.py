@@ -42,7 +42,10 @@ def steps_of(code: CodeType) -> list[Step]:
     handlers = _handlers(code, places)
     steps: list[Step] = []
     for at, instruction in enumerate(instructions):
-        steps.append(_step(instruction, at in silent, places, handlers[at]))
+        step = _step(instruction, at in silent, places, handlers[at])
+        if step.name == "KW_NAMES":  # not among the constants for `dis`
+            step = step._replace(argument=code.co_consts[instruction.arg or 0], is_constant=True)
+        steps.append(step)
     return steps
 
 
