@@ -1,0 +1,1 @@
+"""Runnable examples; each is started with `python -m`."""

@@ -1,0 +1,1 @@
+"""Pipelines over real data, each with its own README."""
