@@ -85,6 +85,8 @@ class _Flow:
         if step.jump is not None:
             name, target = self._threaded(step)
             edges.append(target)
+            if name in _MIRRORED:  # "if not" jumps where "if" goes on
+                name, edges = _MIRRORED[name], edges[::-1]
         if step.handler is not None:
             edges.append(self._follow(step.handler))
         label = frame_all(b"op", (name.encode(), b" ", _argument(step), step.unwinding))
@@ -126,6 +128,10 @@ class _Flow:
 
 
 _KEEPING: Final = frozenset({"JUMP_IF_TRUE_OR_POP", "JUMP_IF_FALSE_OR_POP"})
+_MIRRORED: Final = {
+    "POP_JUMP_IF_FALSE": "POP_JUMP_IF_TRUE",
+    "POP_JUMP_IF_NONE": "POP_JUMP_IF_NOT_NONE",
+}
 _TESTS: Final = {
     "JUMP_IF_TRUE_OR_POP": True,
     "JUMP_IF_FALSE_OR_POP": False,

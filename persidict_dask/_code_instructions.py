@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import functools
 import re
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -29,24 +30,40 @@ _LITERALS: Final = frozenset({"LOAD_CONST", "LOAD_SMALL_INT"})
 _CERTAIN: Final = frozenset(
     {"JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT", "JUMP_ABSOLUTE"}
 )
-_SPELLINGS: Final = {"LOAD_FAST_CHECK": "LOAD_FAST", "LOAD_FAST_BORROW": "LOAD_FAST"}
 _ANNOTATED: Final = 0x04
+_ANNOTATING: Final = _ANNOTATED | 0x10  # the annotations, or from 3.14 on what makes them
 
 
 @functools.lru_cache(maxsize=512)
 def steps_of(code: CodeType) -> list[Step]:
     """The steps of a code object in their order."""
-    instructions = list(dis.get_instructions(code))
+    instructions = [part for one in dis.get_instructions(code) for part in _split(one)]
     silent = _silent(instructions)
-    places = {instruction.offset: at for at, instruction in enumerate(instructions)}
+    places: dict[int, int] = {}
+    for at, instruction in enumerate(instructions):
+        places.setdefault(instruction.offset, at)
     handlers = _handlers(code, places)
     steps: list[Step] = []
     for at, instruction in enumerate(instructions):
-        step = _step(instruction, at in silent, places, handlers[at])
+        step = _step(instruction, at in silent, places, handlers[instruction.offset])
         if step.name == "KW_NAMES":  # not among the constants for `dis`
             step = step._replace(argument=code.co_consts[instruction.arg or 0], is_constant=True)
         steps.append(step)
     return steps
+
+
+def _split(instruction: dis.Instruction) -> list[dis.Instruction]:
+    """Two instructions in one, which the compiler makes of two on one line."""
+    names = re.fullmatch(
+        "((?:LOAD|STORE)_FAST)_((?:LOAD|STORE)_FAST)", _spelled(instruction.opname)
+    )
+    if names is None:
+        return [instruction]
+    pairs = zip(names.groups(), instruction.argval, strict=True)
+    return [
+        instruction._replace(opname=name, opcode=dis.opmap[name], arg=0, argval=variable)
+        for name, variable in pairs
+    ]
 
 
 def _step(
@@ -70,17 +87,16 @@ def _step(
 def _spelled(name: str) -> str:
     if name in _CERTAIN:
         return "JUMP"
-    name = _SPELLINGS.get(name, name)
+    name = re.sub("FAST_(BORROW|CHECK)", "FAST", name)
     return re.sub("^POP_JUMP_(FORWARD|BACKWARD)_IF", "POP_JUMP_IF", name)
 
 
-def _handlers(code: CodeType, places: dict[int, int]) -> list[tuple[int | None, bytes]]:
-    found: list[tuple[int | None, bytes]] = [(None, b"")] * len(places)
+def _handlers(code: CodeType, places: dict[int, int]) -> defaultdict[int, tuple[int | None, bytes]]:
+    """Where an exception leads, by offset."""
+    found: defaultdict[int, tuple[int | None, bytes]] = defaultdict(lambda: (None, b""))
     for entry in dis._parse_exception_table(code):  # type: ignore[attr-defined]
-        handler = (places[entry.target], b"%d%d" % (entry.depth, entry.lasti))
-        for offset, at in places.items():
-            if entry.start <= offset < entry.end:
-                found[at] = handler
+        handler = (places[entry.target], b"%d %d" % (entry.depth, entry.lasti))
+        found.update({at: handler for at in places if entry.start <= at < entry.end})
     return found
 
 
@@ -96,6 +112,9 @@ def _silent(instructions: list[dis.Instruction]) -> frozenset[int]:
                 silent |= {at - 1, at}
         elif name == "MAKE_FUNCTION" and (instruction.arg or 0) & _ANNOTATED:
             silent |= _annotations(instructions, at - 1, instruction.arg or 0)
+        elif name == "SET_FUNCTION_ATTRIBUTE" and (instruction.arg or 0) & _ANNOTATING:
+            function = _expression(instructions, at - 1)
+            silent |= {at} | _expression(instructions, min(function, default=at) - 1)
         elif name == "STORE_SUBSCR" and _stores_annotation(instructions, at):
             silent |= _expression(instructions, at - 3)
     return frozenset(silent)
