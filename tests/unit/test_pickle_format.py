@@ -31,12 +31,18 @@ each_golden = pytest.mark.parametrize(("key", "value", "file", "old", "stream"),
 def test_golden_bytes_with_a_checksum_of_the_content(tmp_path, key, value, file, old, stream):
     FileDirDict(base_dir=tmp_path)[key] = value
     data = (tmp_path / file).read_bytes()
-    version_and_checksum, block_size, header_check = data[4:7]
-    assert version_and_checksum & 0b1101_1111 == 0b0100_0100  # no more than "blocks independent"
-    assert block_size == 0x40
-    assert header_check == (xxhash.xxh32(data[4:6]).intdigest() >> 8) & 0xFF
+    descriptor = bytes([0x44, 0x40])  # as in the old bytes, and "with content checksum"
+    check = (xxhash.xxh32(descriptor).intdigest() >> 8) & 0xFF
     checksum = xxhash.xxh32(stream).intdigest().to_bytes(4, "little")
-    assert data[:4] + data[7:] == MAGIC + old[7:] + checksum
+    assert data == MAGIC + descriptor + bytes([check]) + old[7:] + checksum
+
+
+@pytest.mark.parametrize("value", [{"a": 1, "b": [1, 2]}, ["same"] * 999, b"x" * 10_000], ids=type)
+def test_the_compressed_blocks_are_those_of_joblib(tmp_path, value):
+    FileDirDict(base_dir=tmp_path, digest_len=0)["ours"] = value
+    joblib.dump(value, tmp_path / "theirs", compress="lz4")
+    ours, theirs = ((tmp_path / name).read_bytes() for name in ("ours.pkl", "theirs"))
+    assert ours[7:-4] == theirs[7:]
 
 
 @each_golden

@@ -1,0 +1,152 @@
+"""Imports go one way; modules stay short; persidict_dask uses only what persidict offers."""
+
+import ast
+import pathlib
+
+import pytest
+
+import persidict
+
+ROOT = pathlib.Path(__file__).parent.parent
+LEVELS = [
+    "jokers_and_status_flags exceptions safe_chars _words",
+    "safe_str_tuple safe_str_tuple_signing _retry _codecs _blobs _folder_blobs _windows",
+    "_primitives _conditional _classic persi_dict",
+    "_item_dict _stored_dict local_dict empty_dict _wrapped_dict",
+    "file_dir_dict basic_s3_dict cached_mutable_dict cached_appendonly_dict write_once_dict",
+    "s3_dict_file_dir_cached overlapping_multi_dict",
+    "__init__ testing",
+]
+LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
+# What a public module of persidict may be imported for, besides the names of the package itself.
+PUBLIC_MODULES = {name for name in LEVEL if not name.startswith("_")}
+OPTIONAL = {"dask", "distributed", "bokeh", "boto3", "botocore", "pandas", "numpy", "pyarrow"}
+HEAVY = {"numpy", "pandas", "boto3", "botocore", "joblib", "dask", "distributed", "jsonpickle"}
+
+
+def modules(package):
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def package_of(path):
+    return ".".join(path.relative_to(ROOT).parent.parts)
+
+
+def imports(path, nodes):
+    """Yield (module, names) of each import statement among the nodes, relative ones resolved."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, []) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package_of(path).split(".")
+            above = ".".join(base[: len(base) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (above, node.module) if part)
+            yield module, [alias.name for alias in node.names]
+
+
+def at_import_time(node):
+    """Yield the statements that run when a module is imported: all but those of functions."""
+    for child in ast.iter_child_nodes(node):
+        is_typing = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        if not is_typing and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield child
+            yield from at_import_time(child)
+
+
+def layer(path):
+    """The name under which a module of persidict stands in the levels."""
+    first = path.relative_to(ROOT / "persidict").parts[0]
+    return first.removesuffix(".py")
+
+
+def layers_imported(path, nodes):
+    for module, names in imports(path, nodes):
+        if module == "persidict":
+            yield from (name if name in LEVEL else "__init__" for name in names)
+        elif module.startswith("persidict."):
+            yield module.split(".")[1]
+
+
+@pytest.mark.parametrize("path", modules("persidict"), ids=lambda p: p.stem)
+def test_every_module_has_its_level(path):
+    assert layer(path) in LEVEL
+
+
+@pytest.mark.parametrize("path", modules("persidict"), ids=lambda p: p.stem)
+def test_no_module_imports_from_a_higher_level(path):
+    mine = layer(path)
+    found = set(layers_imported(path, ast.walk(tree(path)))) - {mine}
+    assert {name for name in found if LEVEL[name] > LEVEL[mine]} == set()
+
+
+def test_modules_of_one_level_do_not_import_each_other_in_a_circle():
+    edges = {
+        layer(path): set(layers_imported(path, ast.walk(tree(path)))) - {layer(path)}
+        for path in modules("persidict")
+    }
+    while leaves := {name for name, found in edges.items() if not found & edges.keys()}:
+        edges = {name: found for name, found in edges.items() if name not in leaves}
+    assert edges == {}
+
+
+@pytest.mark.parametrize("path", modules("persidict") + modules("persidict_dask"), ids=str)
+def test_no_module_is_long(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 450
+
+
+@pytest.mark.parametrize("path", modules("persidict") + modules("persidict_dask"), ids=str)
+def test_every_module_says_what_it_is_in_one_line(path):
+    docstring = ast.get_docstring(tree(path))
+    assert docstring
+    assert len(docstring.splitlines()[0]) <= 100
+
+
+@pytest.mark.parametrize("path", modules("persidict"), ids=lambda p: p.stem)
+def test_persidict_knows_nothing_of_persidict_dask(path):
+    found = {module.split(".")[0] for module, _ in imports(path, ast.walk(tree(path)))}
+    assert "persidict_dask" not in found
+
+
+@pytest.mark.parametrize("path", modules("persidict_dask"), ids=lambda p: p.stem)
+def test_persidict_dask_uses_only_what_persidict_offers(path):
+    for module, names in imports(path, ast.walk(tree(path))):
+        if module == "persidict":
+            assert set(names) <= set(persidict.__all__) | PUBLIC_MODULES
+        elif module.startswith("persidict."):
+            assert module.split(".")[1] in PUBLIC_MODULES
+            assert not [name for name in names if name.startswith("_")]
+
+
+@pytest.mark.parametrize("path", modules("persidict"), ids=lambda p: p.stem)
+def test_heavy_libraries_are_imported_where_they_are_used(path):
+    found = {module.split(".")[0] for module, _ in imports(path, at_import_time(tree(path)))}
+    assert found & HEAVY == set()
+
+
+@pytest.mark.parametrize("path", modules("persidict_dask"), ids=lambda p: p.stem)
+def test_optional_libraries_are_imported_inside_functions(path):
+    found = {module.split(".")[0] for module, _ in imports(path, at_import_time(tree(path)))}
+    assert found & OPTIONAL == set()
+
+
+def test_the_reader_of_imports_sees_what_it_should():
+    code = """
+import numpy.linalg
+from persidict import _codecs, FileDirDict
+from persidict._words import Guard
+if TYPE_CHECKING:
+    import pandas
+class C:
+    import boto3
+def f():
+    import dask
+"""
+    path, nodes = ROOT / "persidict" / "empty_dict.py", ast.parse(code)
+    assert set(layers_imported(path, ast.walk(nodes))) == {"_codecs", "__init__", "_words"}
+    found = {module.split(".")[0] for module, _ in imports(path, at_import_time(nodes))}
+    assert found == {"numpy", "persidict", "boto3"}
+    assert {m for m, _ in imports(path, ast.walk(nodes))} >= {"pandas", "dask"}

@@ -1,0 +1,96 @@
+"""The distribution as users get it: light to import, typed, documented."""
+
+import importlib.metadata
+import pathlib
+import re
+import tomllib
+import types
+
+import pytest
+
+import persidict
+import persidict_dask
+
+ROOT = pathlib.Path(__file__).parent.parent
+HEAVY = ["numpy", "pandas", "boto3", "botocore", "joblib", "dask", "distributed", "jsonpickle", "lz4"]
+SHOW_LOADED = "import sys; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_importing_persidict_loads_no_heavy_library(python, name):
+    assert name not in python(f"import persidict; {SHOW_LOADED}").split()
+
+
+def test_importing_persidict_dask_loads_no_dask(python):
+    loaded = python(f"import persidict_dask; {SHOW_LOADED}").split()
+    assert {"persidict", "persidict_dask"} <= set(loaded)
+    assert not {"dask", "distributed", "pandas", "boto3", "bokeh"} & set(loaded)
+
+
+def test_star_import_loads_no_heavy_library(python):
+    loaded = python(f"from persidict import *; {SHOW_LOADED}").split()
+    assert not set(HEAVY) & set(loaded)
+
+
+def test_importing_writes_nothing(python, tmp_path):
+    python("import persidict, persidict_dask; persidict.LocalDict()['a'] = 1")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("package", [persidict, persidict_dask], ids=lambda p: p.__name__)
+def test_both_packages_are_typed(package):
+    assert (pathlib.Path(package.__file__).parent / "py.typed").is_file()
+
+
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_the_distribution_says_what_it_needs():
+    metadata = importlib.metadata.metadata("persidict")
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert set(metadata.get_all("Provides-Extra")) >= {"aws", "dask", "cli", "examples", "dev"}
+
+
+def test_every_package_is_shipped():
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for package in ("persidict", "persidict_dask")
+        for path in (ROOT / package).rglob("__init__.py")
+    }
+    assert found == set(project()["tool"]["setuptools"]["packages"])
+
+
+def test_heavy_libraries_are_no_dependencies():
+    needed = {re.split(r"[<>=\[; ]", need)[0] for need in project()["project"]["dependencies"]}
+    assert needed == {"joblib", "lz4", "jsonpickle"}
+
+
+def documented():
+    """The names that the API pages show from the docstrings."""
+    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "api").glob("*.md")]
+    return set(re.findall(r"^::: ([\w.]+)$", "\n".join(pages), flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [f"{p.__name__}.{n}" for p in (persidict, persidict_dask) for n in p.__all__ if n[0] != "_"],
+)
+def test_every_exported_name_is_documented(name):
+    assert name in documented()
+
+
+@pytest.mark.parametrize("package", [persidict, persidict_dask], ids=lambda p: p.__name__)
+def test_everything_exported_has_a_docstring_or_is_a_constant(package):
+    for name in package.__all__:
+        thing = getattr(package, name)
+        if isinstance(thing, type | types.FunctionType):
+            assert thing.__doc__, name
+
+
+def test_public_methods_say_what_they_do():
+    for name in persidict.__all__:
+        cls = getattr(persidict, name)
+        if isinstance(cls, type) and issubclass(cls, persidict.PersiDict):
+            own = [m for m in vars(cls) if not m.startswith("_") and callable(getattr(cls, m))]
+            assert [m for m in own if not getattr(cls, m).__doc__] == [], name
