@@ -10,6 +10,8 @@ from persidict.testing._dicts import (
     WriteOnceDictSuite,
 )
 from persidict.testing._fixtures import DictFixtures, InSubdict, Lacks, Suite, needs
+from persidict.testing._interleaved import Interleaved
+from persidict.testing._interleaving import InterleavingSuite
 from persidict.testing._keys import Keys
 from persidict.testing._mutable import Types
 from persidict.testing._oracle import (
@@ -46,6 +48,8 @@ __all__ = [
     "DictSuite",
     "InSubdict",
     "Inserting",
+    "Interleaved",
+    "InterleavingSuite",
     "Keys",
     "Lacks",
     "Objects",
