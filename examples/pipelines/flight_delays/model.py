@@ -91,7 +91,8 @@ def fit(past: list[pd.DataFrame], inputs: str) -> Model:
     rows = pd.concat(past, ignore_index=True)
     columns = SCHEDULE + (PAST_WEATHER if inputs == "weather" else [])
     classifier = HistGradientBoostingClassifier(
-        max_iter=60,
+        max_iter=40,
+        learning_rate=0.15,
         max_leaf_nodes=12,
         min_samples_leaf=200,
         l2_regularization=1.0,
@@ -99,9 +100,9 @@ def fit(past: list[pd.DataFrame], inputs: str) -> Model:
         early_stopping=False,
         random_state=0,
     )
-    carriers, dests = (tuple(sorted(set(rows[name]))) for name in ("carrier", "dest"))
+    carriers, dests = (sorted(rows[name].unique()) for name in ("carrier", "dest"))
     classifier.fit(numbers(rows, columns, carriers, dests), rows["disrupted"])
-    return Model(tuple(columns), carriers, dests, pickle.dumps(classifier))
+    return Model(tuple(columns), tuple(carriers), tuple(dests), pickle.dumps(classifier))
 
 
 def predict(rows: pd.DataFrame, habit: Habit, schedule: Model, weather: Model) -> pd.DataFrame:
