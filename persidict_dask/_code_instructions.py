@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import functools
 import re
+import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -30,6 +31,11 @@ _LITERALS: Final = frozenset({"LOAD_CONST", "LOAD_SMALL_INT"})
 _CERTAIN: Final = frozenset(
     {"JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT", "JUMP_ABSOLUTE"}
 )
+_HARMLESS: Final = frozenset({"LOAD_CONST", "STORE_FAST"}) | (
+    {"LOAD_FAST", "LOAD_FAST_BORROW"} if sys.version_info >= (3, 12) else frozenset[str]()
+)
+"""These never raise: whether they stand inside a `try` makes no difference."""
+
 _ANNOTATED: Final = 0x04
 _ANNOTATING: Final = _ANNOTATED | 0x10  # the annotations, or from 3.14 on what makes them
 
@@ -80,6 +86,8 @@ def _step(
         argument = (instruction.arg or 0) & ~_ANNOTATED
     elif name in ("LOAD_GLOBAL", "LOAD_ATTR", "LOAD_SUPER_ATTR"):
         argument = (argument, instruction.argrepr.startswith("NULL"))
+    if instruction.opname in _HARMLESS:
+        handler = (None, b"")
     is_constant = instruction.opcode in dis.hasconst
     return Step(name, argument, is_constant, silent, jump, *handler)
 
