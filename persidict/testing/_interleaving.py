@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -24,7 +25,7 @@ from persidict.testing._oracle import (
     etag_of,
     oracle,
 )
-from persidict.testing._table import rows
+from persidict.testing._table import Row, rows
 
 Key = NonEmptySafeStrTuple
 Run = Callable[[AnyDict, Key], Any]
@@ -110,22 +111,18 @@ class InterleavingSuite(DictFixtures):
         self, storage: Any, d: AnyDict, operation: str, present: bool
     ) -> None:
         """Every row of the table, with every interference at every point."""
-        wrong = []
+        wrong: list[str] = []
         for row in rows(operation, present=present):
-
-            def prepare(current: ETagValue | None, other: ETagValue, row: Any = row) -> Operation:
-                return self._conditional(
-                    row.call(current=current, other=other, value=self.value(2))
-                )
-
-            wrong += self._races(storage, d, prepare, present=present)
+            wrong += self._races(storage, d, partial(self._conditional, row), present=present)
         assert not wrong, "\n".join(wrong)
 
-    def _conditional(self, call: Call) -> Operation:
+    def _conditional(self, row: Row, current: ETagValue | None, other: ETagValue) -> Operation:
+        call = row.call(current=current, other=other, value=self.value(2))
+
         def model(state: Version | None) -> Outcome:
             return oracle(state, call, self.policy)
 
-        return Operation(str(call), lambda d, key: call.on(d, key), model, _vanishings(call))
+        return Operation(str(call), call.on, model, _vanishings(call))
 
     @pytest.mark.parametrize("present", [False, True], ids=["absent", "present"])
     def test_other_operations(
@@ -133,7 +130,7 @@ class InterleavingSuite(DictFixtures):
     ) -> None:
         """Assignments, removals and `transform_item`, with every interference at every point."""
         monkeypatch.setattr("time.sleep", lambda seconds: None)
-        wrong = []
+        wrong: list[str] = []
         for operation in self._plain():
             wrong += self._races(storage, d, lambda *_, o=operation: o, present=present)
         assert not wrong, "\n".join(wrong)
@@ -186,10 +183,7 @@ class InterleavingSuite(DictFixtures):
     ) -> Iterator[str]:
         """Yield what is wrong, over all interferences and all points."""
         rival = self.rival(storage)
-        possible = ON_PRESENT if present else ON_ABSENT
-        if self.policy.insert_only:
-            possible = () if present else (WRITE,)
-        for interference in possible:
+        for interference in self._possible(present=present):
             for point in range(1, 20):
                 key = Key("race", str(self._races_run(d)))
                 other = self._planted(rival, key, present=present)
@@ -204,6 +198,11 @@ class InterleavingSuite(DictFixtures):
                     yield f"{operation.name}, {interference.name} before {point}: {wrong}"
             else:
                 raise AssertionError("an operation took twenty steps")
+
+    def _possible(self, *, present: bool) -> tuple[Interference, ...]:
+        if self.policy.insert_only:
+            return () if present else (WRITE,)
+        return ON_PRESENT if present else ON_ABSENT
 
     def _races_run(self, d: AnyDict) -> int:
         d.__dict__["races_run"] = d.__dict__.get("races_run", 0) + 1
@@ -277,7 +276,7 @@ def _fits(outcome: Outcome, final: Version | None, race: Race) -> bool:
     if outcome.error is not None or got.error is not None:
         fits = outcome.error is type(got.error)
     elif hasattr(got.result, "resulting_etag"):
-        fits = not mismatch(outcome, got, etag_of(race.before))
+        fits = not mismatch(outcome, got, race.before and race.before.etag)
         fits = fits and (outcome.state is None or not _stale(outcome, race))
     else:
         fits = got.result == outcome.result

@@ -68,9 +68,9 @@ def runs(storage: Storage, act: str, rival: str, at_second: Callable[[Any], None
                     wrong.append(f"{d.get('k')} is read of {main.get('k')}")
                 at_second(d)
 
-            with Interleaved(*seams(actor), before={first: interfere, second: look}):
-                with suppress(DiedError):
-                    ACTS[act](actor)
+            steps = Interleaved(*seams(actor), before={first: interfere, second: look})
+            with steps, suppress(DiedError):
+                ACTS[act](actor)
             for d in (witness, storage.cached(storage.folder()), actor):
                 if d.get("k") != main.get("k"):
                     wrong.append(f"{d.get('k')} is read of {main.get('k')} in the end")
