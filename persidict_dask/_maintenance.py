@@ -1,4 +1,4 @@
-"""Handles for the upkeep of a store: one that may change items, one for notes beside them."""
+"""Handles for the upkeep of a store: some that may change items, one for notes beside them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from persidict import AppendOnlyDictCached, EmptyDict, MutableDictCached, PersiDict, WriteOnceDict
 
-NOTES_FORMAT = "json"
-_NOTES_FORMAT_BESIDE_JSON = "provenance"
+# An extension of its own: in "json" a note would be taken for the result by a store of that format.
+NOTES_FORMAT = "provenance"
 
 
 def truth_of(store: PersiDict[Any]) -> PersiDict[Any]:
@@ -33,15 +33,14 @@ def changeable(store: PersiDict[Any]) -> list[PersiDict[Any]]:
     return [type(store)(**(params | {"append_only": False}))]
 
 
-def notes_beside(store: PersiDict[Any]) -> PersiDict[Any]:
-    """Return the dictionary of readable notes under the same keys as the items."""
+def notes_beside(store: PersiDict[Any]) -> PersiDict[str]:
+    """Return the dictionary of notes, JSON as text, under the same keys as the items."""
     truth = truth_of(store)
-    beside_json = truth.serialization_format == NOTES_FORMAT
-    notes: dict[str, Any] = {
+    notes = {
         "append_only": False,
-        "serialization_format": _NOTES_FORMAT_BESIDE_JSON if beside_json else NOTES_FORMAT,
-        "base_class_for_values": str if beside_json else None,
+        "serialization_format": NOTES_FORMAT,
+        "base_class_for_values": str,
     }
     with suppress(TypeError):  # a class of somebody else's that has no such parameters
         return type(truth)(**(truth.get_params() | notes))
-    return EmptyDict()
+    return EmptyDict(serialization_format=NOTES_FORMAT, base_class_for_values=str)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-import json
 import platform
+import reprlib
 import socket
 import sys
 import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-
-from persidict import PersiDict
 
 _LIBRARIES = ("persidict", "dask", "numpy", "pandas", "pyarrow", "scipy", "sklearn")
 _LONGEST_FORM = 120
@@ -43,22 +41,15 @@ def provenance(
     }
 
 
-def store_note(notes: PersiDict[Any], key: Any, note: dict[str, Any]) -> None:
-    """Write a note in whichever of the two forms the notes have."""
-    text = notes.base_class_for_values is str
-    notes[key] = json.dumps(note, indent=4) if text else note
-
-
 def short_form(value: Any) -> str:
     """Describe a value in a line: its shape if it has one, else the beginning of its repr."""
-    shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple):
-        return f"{type(value).__name__} of shape {shape}"
     try:
-        text = repr(value)
-    except Exception as error:  # a repr is a courtesy; it must not cost the result
-        text = f"{type(value).__name__} (repr failed: {error})"
-    return text if len(text) <= _LONGEST_FORM else text[: _LONGEST_FORM - 3] + "..."
+        shape = getattr(value, "shape", None)
+        text = f"shape {shape}" if isinstance(shape, tuple) else reprlib.repr(value)
+    except Exception as error:  # the description is a courtesy; it must not cost the result
+        text = f"no repr: {error}"
+    text = text if len(text) <= _LONGEST_FORM else text[: _LONGEST_FORM - 3] + "..."
+    return f"{type(value).__name__} {text}"
 
 
 def _worker_name() -> str | None:

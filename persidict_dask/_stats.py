@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from html import escape
-from time import perf_counter
 
 
 @dataclass
@@ -33,14 +31,24 @@ class FunctionStats:
         return f"<table>{rows}</table>"
 
 
-_by_name: dict[str, FunctionStats] = {}
-_lock = threading.Lock()
+class _Process:
+    """The counts of this process."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, FunctionStats] = {}
+        self.lock = threading.Lock()
+
+
+_process = _Process()
+if hasattr(os, "register_at_fork"):
+    # a child counts from zero, and another thread may have held the lock
+    os.register_at_fork(after_in_child=_process.__init__)  # type: ignore[misc]
 
 
 def process_stats() -> dict[str, FunctionStats]:
     """Return a copy of the counts of all persisted functions of this process, by name."""
-    with _lock:
-        return {name: replace(stats) for name, stats in _by_name.items()}
+    with _process.lock:
+        return {name: replace(stats) for name, stats in _process.by_name.items()}
 
 
 def stats_of(name: str) -> FunctionStats:
@@ -50,18 +58,7 @@ def stats_of(name: str) -> FunctionStats:
 
 def count(name: str, **increments: float) -> None:
     """Add to the counts of a function."""
-    with _lock:
-        stats = _by_name.setdefault(name, FunctionStats())
+    with _process.lock:
+        stats = _process.by_name.setdefault(name, FunctionStats())
         for field, increment in increments.items():
             setattr(stats, field, getattr(stats, field) + increment)
-
-
-@contextmanager
-def stopwatch() -> Iterator[list[float]]:
-    """Yield a list that receives the seconds spent inside."""
-    elapsed: list[float] = []
-    begin = perf_counter()
-    try:
-        yield elapsed
-    finally:
-        elapsed.append(perf_counter() - begin)

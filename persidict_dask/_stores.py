@@ -56,7 +56,7 @@ def _reference(url: str | os.PathLike[str], params: dict[str, Any]) -> StoreRef:
 def _split(url: str) -> SplitResult:
     parts = urlsplit(url)
     # one letter is a drive, and whatever has no scheme is a path, with "?" and "#" in it or not
-    if "://" in url or parts.scheme == "memory":
+    if "://" in url or parts.scheme in {"memory", "file"}:
         return parts
     return SplitResult("", "", url, "", "")
 
@@ -68,7 +68,7 @@ def _located(parts: SplitResult, params: dict[str, Any]) -> tuple[type[Store], d
         return (S3Dict if "base_dir" in params else BasicS3Dict), place | params
     if parts.query or parts.fragment:
         raise ValueError(f"{parts.geturl()!r}: only s3:// URLs take parameters")
-    if parts.scheme == "memory":
+    if parts.scheme == "memory" and not parts.netloc and not parts.path:
         return LocalDict, params
     if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
         return FileDirDict, {"base_dir": unquote(parts.path)} | params

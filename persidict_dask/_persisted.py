@@ -1,0 +1,278 @@
+"""A function whose results are stored, as an object that goes wherever Dask takes a function."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from time import perf_counter
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from persidict import NonEmptySafeStrTuple
+from persidict_dask._code import Fingerprint, fingerprint
+from persidict_dask._digest import digest, digest_arguments
+from persidict_dask._provenance import provenance
+from persidict_dask._results import MISSING, Results
+from persidict_dask._stats import FunctionStats, count, stats_of
+from persidict_dask._stores import Store, StoreRef
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_CODE_DIGITS = 16
+_SHIPPED_NAMES = ("__module__", "__name__", "__qualname__", "__doc__")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `persist` was told besides function and store; it travels with the function."""
+
+    name: str
+    version: str | None = None
+    ignore: tuple[str, ...] = ()
+    by_value: tuple[str, ...] = ()
+    validate: Callable[[Any], bool] | None = None
+    enabled: bool = True
+
+
+class PersistedFunction(Generic[P, R]):
+    """A function whose results are stored; call it like the plain one, which is `__wrapped__`."""
+
+    __wrapped__: Callable[P, R]
+    __name__: str
+    __qualname__: str
+    __module__: str
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        place: Store | StoreRef,
+        options: Options,
+        *,
+        code: Fingerprint | None = None,
+        names: dict[str, Any] | None = None,
+    ) -> None:
+        self.__wrapped__ = function
+        self.__dict__.update(_names_of(function) if names is None else names)
+        self._options = options
+        self._results = Results(options.name, place, options.validate)
+        self._shipped_code = code
+        self._instance: tuple[Any, ...] = ()
+
+    @property
+    def store(self) -> Store:
+        """The store of the results; on a worker it is opened when it is first needed."""
+        return self._results.store
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if not self._options.enabled:
+            return self.__wrapped__(*self._instance, *args, **kwargs)
+        call = self._call(args, kwargs)
+        begin = perf_counter()
+        found = self._results.load(call.key)
+        if found is not MISSING:
+            count(self._options.name, hits=1, seconds_loading=perf_counter() - begin)
+            return found  # type: ignore[no-any-return]
+        value, seconds = self._run(call)
+        stored, is_ours = self._results.insert(call.key, value)
+        if is_ours:
+            self._annotate(call, seconds)
+        return stored  # type: ignore[no-any-return]
+
+    def key_of(self, *args: P.args, **kwargs: P.kwargs) -> NonEmptySafeStrTuple:
+        """Return the key of the call's result: name, digest of the code, digest of the arguments.
+
+        Raises `UnstableKeyError` if code or arguments have no stable content.
+        """
+        return self._call(args, kwargs).key
+
+    def is_cached(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """True if the store has the call's result; one look, nothing is read."""
+        return self.key_of(*args, **kwargs) in self.store
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Compute now, and replace the stored result."""
+        call = self._call(args, kwargs)
+        value, seconds = self._run(call)
+        self._results.replace(call.key, value)
+        self._annotate(call, seconds)
+        return value  # type: ignore[no-any-return]
+
+    def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Remove the stored result of a call, and tell whether there was one."""
+        return self._results.forget(self.key_of(*args, **kwargs))
+
+    def forget_all(self, *, older: bool = False) -> int:
+        """Remove all results of the function, or only those of other code; return how many."""
+        return self._results.forget_all(kept_code=self._code_digits if older else None)
+
+    def provenance(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+        """Return the note beside the stored result of a call; `KeyError` if there is none."""
+        return self._results.note(self.key_of(*args, **kwargs))
+
+    def stats(self) -> FunctionStats:
+        """Return hits, misses and times of the function in this process."""
+        return stats_of(self._options.name)
+
+    # -- a call ---------------------------------------------------------------------------------
+
+    def _call(self, args: Any, kwargs: Any) -> _Call:
+        args = (*self._instance, *args)
+        arguments = self._bound(args, kwargs)
+        for name in self._options.ignore:
+            arguments.pop(name, None)
+        digests = digest_arguments(arguments)
+        key = NonEmptySafeStrTuple(self._options.name, self._code_digits, digest(digests))
+        return _Call(key, args, kwargs, arguments, digests)
+
+    def _bound(self, args: Any, kwargs: Any) -> dict[str, Any]:
+        """Return the arguments by name, so that equal calls are equal however they are spelled."""
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError:
+            # a decorator may take other arguments than the function whose signature it shows
+            bound = inspect.signature(self.__wrapped__, follow_wrapped=False).bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
+    def _run(self, call: _Call) -> tuple[Any, float]:
+        begin = perf_counter()
+        try:
+            value = self.__wrapped__(*call.args, **call.kwargs)
+        except BaseException:
+            count(self._options.name, errors=1)
+            raise
+        seconds = perf_counter() - begin
+        count(self._options.name, misses=1, seconds_computing=seconds)
+        return value, seconds
+
+    def _annotate(self, call: _Call, seconds: float) -> None:
+        note = provenance(self, self._code_components, call.arguments, call.digests, seconds)
+        self._results.annotate(call.key, note)
+
+    @functools.cached_property
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(self.__wrapped__)
+
+    # -- the code -------------------------------------------------------------------------------
+
+    @property
+    def _code(self) -> Fingerprint:
+        if self._shipped_code is not None:
+            return self._shipped_code
+        return fingerprint(self.__wrapped__, by_value=self._options.by_value)
+
+    @property
+    def _code_digits(self) -> str:
+        version = self._options.version
+        identity = self._code.hexdigest if version is None else digest("version", version)
+        return identity[:_CODE_DIGITS]
+
+    @property
+    def _code_components(self) -> dict[str, str]:
+        version = self._options.version
+        return self._code.components if version is None else {"version": version}
+
+    # -- being a function -----------------------------------------------------------------------
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        bound = type(self).__new__(type(self))
+        bound.__dict__.update(self.__dict__)
+        bound._instance = (instance,)
+        return bound
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.__wrapped__, name)
+
+    def __persist_token__(self) -> tuple[Any, ...]:
+        """Count as the code of the function wherever a key or other code refers to it."""
+        version = self._options.version
+        code = self.__wrapped__ if version is None else self._options.name
+        return ("persisted", code, version, *self._instance)
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        if not self._options.enabled:
+            return ("plain", self.__wrapped__, *self._instance)
+        identity = (self._options.name, self._code_digits, *self._instance)
+        return ("persisted", *identity, self._results.ref.__dask_tokenize__())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._instance:
+            return getattr, (self._instance[0], self.__name__)
+        if _is_importable(self):
+            return _imported, (self.__module__, self.__qualname__, self._results.ref)
+        needs_code = self._options.enabled and self._options.version is None
+        code = self._code if needs_code else None
+        names = {name: getattr(self, name, None) for name in _SHIPPED_NAMES}
+        return _rebuilt, (self.__wrapped__, self._results.ref, self._options, code, names)
+
+    def __repr__(self) -> str:
+        return f"<persisted {self._options.name} in {self._results.ref!r}>"
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call and its place in the store."""
+
+    key: NonEmptySafeStrTuple
+    args: Any
+    kwargs: Any
+    arguments: dict[str, Any]
+    digests: dict[str, str]
+
+
+_known: dict[tuple[Any, ...], PersistedFunction[Any, Any]] = {}
+
+
+def _names_of(function: Any) -> dict[str, Any]:
+    """What a decorated function takes over from the plain one."""
+    names = functools.WRAPPER_ASSIGNMENTS
+    return {name: getattr(function, name) for name in names if hasattr(function, name)}
+
+
+def _is_importable(function: PersistedFunction[Any, Any]) -> bool:
+    """True if another process gets this very object by importing its module."""
+    if function.__module__ == "__main__" or "<" in function.__qualname__:
+        return False
+    try:
+        return _resolved(function.__module__, function.__qualname__) is function
+    except (ImportError, AttributeError):
+        return False
+
+
+def _resolved(module: str, qualname: str) -> Any:
+    return functools.reduce(getattr, qualname.split("."), import_module(module))
+
+
+def _imported(module: str, qualname: str, ref: StoreRef) -> Any:
+    """Find a persisted function by its name, with the store that the sender uses."""
+    function = _resolved(module, qualname)
+    if function._results.ref == ref:
+        return function
+    key = (ref, module, qualname)
+    return _known.setdefault(key, PersistedFunction(function.__wrapped__, ref, function._options))
+
+
+def _rebuilt(
+    function: Any,
+    ref: StoreRef,
+    options: Options,
+    code: Fingerprint | None,
+    names: dict[str, Any],
+) -> Any:
+    """Make the persisted function again; once per process, if the sender named its code.
+
+    The function itself may be incomplete yet, if it refers to the persisted one.
+    """
+    if code is None:
+        return PersistedFunction(function, ref, options, names=names)
+    validate = options.validate and fingerprint(options.validate).hexdigest
+    same = (ref, replace(options, validate=None), validate, code.hexdigest)
+    made = PersistedFunction(function, ref, options, code=code, names=names)
+    return _known.setdefault(same, made)

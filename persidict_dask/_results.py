@@ -1,0 +1,174 @@
+"""The results of one function in a store: found, inserted, replaced, set aside, forgotten."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from functools import cached_property
+from pickle import PicklingError
+from typing import Any, Final
+
+from persidict import (
+    ALWAYS_RETRIEVE,
+    ANY_ETAG,
+    ETAG_IS_THE_SAME,
+    ITEM_NOT_AVAILABLE,
+    NEVER_RETRIEVE,
+    DamagedItemError,
+    Joker,
+    NonEmptySafeStrTuple,
+    PersiDict,
+)
+from persidict_dask._maintenance import changeable, notes_beside
+from persidict_dask._stores import Store, StoreRef
+
+MISSING: Final = object()
+
+# What pickling raises for a value that has no stored form; trouble with the store is no such thing.
+_UNFIT = (TypeError, ValueError, AttributeError, LookupError, RecursionError, PicklingError)
+
+
+class Results:
+    """What a function has stored under its name; the store is opened when first needed."""
+
+    def __init__(
+        self, name: str, place: Store | StoreRef, validate: Callable[[Any], bool] | None
+    ) -> None:
+        self._name = name
+        self._place = place
+        self._validate = validate
+
+    @cached_property
+    def store(self) -> Store:
+        """The store itself."""
+        return self._place.open() if isinstance(self._place, StoreRef) else self._place
+
+    @property
+    def ref(self) -> StoreRef:
+        """The store by reference; opens nothing."""
+        return self._place if isinstance(self._place, StoreRef) else StoreRef.of(self._place)
+
+    def load(self, key: NonEmptySafeStrTuple) -> Any:
+        """Return the result, or `MISSING`; one that is unfit is set aside and missing."""
+        try:
+            value = self.store[key]
+        except KeyError:
+            return MISSING
+        except (DamagedItemError, TypeError) as error:
+            if isinstance(error.__cause__, (ImportError, AttributeError)):
+                raise  # this process lacks code that others have: the result is good
+            self._set_aside(key, f"a damaged result is computed again: {error}")
+            return MISSING
+        if self._validate is not None and not self._validate(value):
+            self._set_aside(key, None)
+            return MISSING
+        return value
+
+    def insert(self, key: NonEmptySafeStrTuple, value: Any) -> tuple[Any, bool]:
+        """Store the value unless another run was first; return what is stored, and if ours is."""
+        for _ in range(2):
+            try:
+                result = self.store.setdefault_if(
+                    key,
+                    default_value=_storable(value),
+                    condition=ANY_ETAG,
+                    expected_etag=ITEM_NOT_AVAILABLE,
+                    retrieve_value=ALWAYS_RETRIEVE,
+                )
+            except DamagedItemError as error:
+                self._set_aside(key, f"a damaged result is replaced: {error}")
+                continue
+            except _UNFIT as error:
+                raise self._unfit(value, error) from error
+            if result.value_was_mutated or result.new_value is ITEM_NOT_AVAILABLE:
+                return value, True
+            return result.new_value, False
+        return value, True  # somebody keeps damaging the item; the value is still right
+
+    def replace(self, key: NonEmptySafeStrTuple, value: Any) -> None:
+        """Store the value over whatever is there."""
+        try:
+            for handle in self._changeable:
+                handle[key] = _storable(value)
+        except _UNFIT as error:
+            raise self._unfit(value, error) from error
+
+    def forget(self, key: NonEmptySafeStrTuple) -> bool:
+        """Remove a result and its note, and tell whether there was one."""
+        self._notes.discard(key)
+        removed = [handle.discard(key) for handle in self._changeable]
+        return any(removed)
+
+    def forget_all(self, *, kept_code: str | None) -> int:
+        """Remove all results, except of the code that is kept; return how many."""
+        removed = 0
+        for handle in (*self._changeable, self._notes):
+            mine = handle.get_subdict(self._name)
+            doomed = [key for key in mine if key[0] != kept_code]
+            removed = max(removed, sum(handle.discard((self._name, *key)) for key in doomed))
+        return removed
+
+    def annotate(self, key: NonEmptySafeStrTuple, note: dict[str, Any]) -> None:
+        """Write the note beside a result; the result is safe whether it succeeds or not."""
+        try:
+            self._notes[key] = json.dumps(note, indent=4)
+        except OSError as error:
+            warnings.warn(f"no provenance for a result: {error}", RuntimeWarning, stacklevel=4)
+
+    def note(self, key: NonEmptySafeStrTuple) -> dict[str, Any]:
+        """Return the note beside a result; `KeyError` if there is none."""
+        note: dict[str, Any] = json.loads(self._notes[key])
+        return note
+
+    @cached_property
+    def _changeable(self) -> list[Store]:
+        return changeable(self.store)
+
+    @cached_property
+    def _notes(self) -> PersiDict[str]:
+        return notes_beside(self.store)
+
+    def _set_aside(self, key: NonEmptySafeStrTuple, message: str | None) -> None:
+        """Remove what was found unfit, unless somebody has replaced it meanwhile."""
+        if message is not None:
+            warnings.warn(message, RuntimeWarning, stacklevel=4)
+        for handle in self._changeable:
+            seen = handle.get_item_if(
+                key,
+                condition=ANY_ETAG,
+                expected_etag=ITEM_NOT_AVAILABLE,
+                retrieve_value=NEVER_RETRIEVE,
+            )
+            if not self._is_fit(handle, key):
+                handle.discard_item_if(
+                    key, condition=ETAG_IS_THE_SAME, expected_etag=seen.actual_etag
+                )
+
+    def _is_fit(self, handle: Store, key: NonEmptySafeStrTuple) -> bool:
+        try:
+            value = handle[key]
+        except (KeyError, DamagedItemError, TypeError):
+            return False
+        return self._validate is None or self._validate(value)
+
+    def _unfit(self, value: Any, error: Exception) -> TypeError:
+        kind = type(value).__name__
+        return TypeError(f"{self._name} returned a {kind} that cannot be stored: {error}")
+
+
+class _Quoted:
+    """A joker as a value: stored as the joker itself, which assignment would obey."""
+
+    def __init__(self, joker: Joker) -> None:
+        self._joker = joker
+
+    def __reduce__(self) -> Any:
+        return self._joker.__reduce__()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Joker:
+        return self._joker
+
+
+def _storable(value: Any) -> Any:
+    return _Quoted(value) if isinstance(value, Joker) else value
