@@ -12,7 +12,17 @@ import persidict
 import persidict_dask
 
 ROOT = pathlib.Path(__file__).parent.parent
-HEAVY = ["numpy", "pandas", "boto3", "botocore", "joblib", "dask", "distributed", "jsonpickle", "lz4"]
+HEAVY = [
+    "numpy",
+    "pandas",
+    "boto3",
+    "botocore",
+    "joblib",
+    "dask",
+    "distributed",
+    "jsonpickle",
+    "lz4",
+]
 SHOW_LOADED = "import sys; print(*sorted({m.split('.')[0] for m in sys.modules}))"
 
 

@@ -55,10 +55,11 @@ def mounted(path):
 @pytest.fixture
 def small_disk(tmp_path, request):
     """A folder on a small file system of its own; without root, on one that is as good as full."""
-    if not mounted(tmp_path):
-        return request.getfixturevalue("failing_writes")
-    request.addfinalizer(lambda: subprocess.run(["umount", str(tmp_path)], check=True))
-    return tmp_path
+    if mounted(tmp_path):
+        yield tmp_path
+        subprocess.run(["umount", str(tmp_path)], check=True)
+    else:
+        yield request.getfixturevalue("failing_writes")
 
 
 @pytest.fixture(params=["limited_files", "failing_writes", "small_disk"])

@@ -115,9 +115,9 @@ MUTABLE = BASE | {
     "cached-third-party": functools.partial(cached, minimal),
     "cached-cached": functools.partial(cached, functools.partial(cached, folder)),
 }
-APPEND_ONLY = {
-    name: functools.partial(make, append_only=True) for name, make in BASE.items()
-} | {"cached": functools.partial(append_only_cached, folder)}
+APPEND_ONLY = {name: functools.partial(make, append_only=True) for name, make in BASE.items()} | {
+    "cached": functools.partial(append_only_cached, folder)
+}
 
 
 @pytest.fixture(params=MUTABLE)

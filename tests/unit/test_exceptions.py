@@ -72,7 +72,9 @@ def test_all_but_the_message_are_keywords():
 
 
 @each_error
-@pytest.mark.parametrize("travel", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
+@pytest.mark.parametrize(
+    "travel", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))]
+)
 def test_errors_travel_between_processes(error, travel):
     arrived = travel(error)
     assert type(arrived) is type(error)

@@ -63,7 +63,7 @@ def test_dir_shows_what_is_exported():
 
 def test_an_unknown_attribute_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no_such_name"):
-        persidict.no_such_name  # noqa: B018
+        persidict.no_such_name
 
 
 @pytest.mark.parametrize(

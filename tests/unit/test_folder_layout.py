@@ -108,7 +108,9 @@ def test_only_foreign_files_are_an_empty_dict(tmp_path):
     assert (len(d), d.random_key(), d == {}) == (0, None, True)
 
 
-@pytest.mark.parametrize("name", ["my file.pkl", ".pkl", "é.pkl", "a b/c.pkl", "ok/...pkl", "sub/.pkl"])
+@pytest.mark.parametrize(
+    "name", ["my file.pkl", ".pkl", "é.pkl", "a b/c.pkl", "ok/...pkl", "sub/.pkl"]
+)
 def test_files_with_illegal_names_are_skipped_by_everything(tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"\x80\x04K\x07.")

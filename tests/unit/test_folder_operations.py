@@ -53,7 +53,13 @@ def test_a_folder_that_was_removed_is_made_again(d, tmp_path):
 def test_a_base_folder_that_was_removed_is_an_empty_dict_until_it_is_written(tmp_path):
     d = FileDirDict(base_dir=tmp_path / "gone")
     os.rmdir(tmp_path / "gone")
-    assert (len(d), list(d), d.get("a"), d.random_key(), d.discard("a")) == (0, [], None, None, False)
+    assert (len(d), list(d), d.get("a"), d.random_key(), d.discard("a")) == (
+        0,
+        [],
+        None,
+        None,
+        False,
+    )
     d["a"] = 1
     assert dict(d.items()) == {d.random_key(): 1}
 
@@ -118,7 +124,9 @@ def test_deleting_leaves_other_formats_alone(d, tmp_path):
     assert os.listdir(tmp_path) == ["a.json"]
 
 
-def test_unreadable_folders_are_skipped_when_a_random_key_is_sought(d, tmp_path, monkeypatch, pauses):
+def test_unreadable_folders_are_skipped_when_a_random_key_is_sought(
+    d, tmp_path, monkeypatch, pauses
+):
     d["a"] = d["locked", "b"] = 1
     original = os.scandir
 
@@ -131,15 +139,15 @@ def test_unreadable_folders_are_skipped_when_a_random_key_is_sought(d, tmp_path,
     assert {d.random_key()[0] for _ in range(20)} == {"a"}
 
 
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600), (0, 0o666)])
+@pytest.mark.parametrize(
+    ("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600), (0, 0o666)]
+)
 def test_the_umask_decides_the_mode_of_files_and_folders(d, tmp_path, umask, mode):
     before = os.umask(umask)
     try:
         d["sub", "a"] = 1
         d.setdefault(("sub", "b"), 1)
-        d.set_item_if(
-            ("sub", "c"), value=1, condition=ANY_ETAG, expected_etag=ITEM_NOT_AVAILABLE
-        )
+        d.set_item_if(("sub", "c"), value=1, condition=ANY_ETAG, expected_etag=ITEM_NOT_AVAILABLE)
     finally:
         os.umask(before)
     modes = {stat.S_IMODE(os.stat(p).st_mode) for p in (tmp_path / "sub").iterdir()}

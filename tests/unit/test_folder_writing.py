@@ -83,7 +83,9 @@ def test_a_folder_that_cannot_be_synced_is_no_failure(d, write, monkeypatch):
 
 @each_write
 @pytest.mark.parametrize("name", ["fsync", "write", "close"])
-def test_a_failing_disk_leaves_the_old_item_and_no_temporary_file(d, write, monkeypatch, tmp_path, name):
+def test_a_failing_disk_leaves_the_old_item_and_no_temporary_file(
+    d, write, monkeypatch, tmp_path, name
+):
     original = getattr(os, name)
 
     def failing(fd, *args):

@@ -18,9 +18,7 @@ COMMON = {"append_only", "base_class_for_values", "serialization_format"}
 
 
 def mutable_cached():
-    return MutableDictCached(
-        main_dict=LocalDict(), data_cache=LocalDict(), etag_cache=LocalDict()
-    )
+    return MutableDictCached(main_dict=LocalDict(), data_cache=LocalDict(), etag_cache=LocalDict())
 
 
 def append_only_cached():
@@ -41,7 +39,9 @@ ROWS = [
     (append_only_cached, {"data_cache", "main_dict"}),
     (write_once, {"p_consistency_checks", "wrapped_dict"}),
 ]
-each_row = pytest.mark.parametrize(("make", "names"), ROWS, ids=lambda x: getattr(x, "__name__", ""))
+each_row = pytest.mark.parametrize(
+    ("make", "names"), ROWS, ids=lambda x: getattr(x, "__name__", "")
+)
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,10 @@ GOLDEN = {
     "n": (None, "null"),
     "u": (
         {"é": "日本", "t": (1, 2)},
-        '{\n    "\\u00e9": "\\u65e5\\u672c",\n    "t": {\n        "py/tuple": [\n'
-        "            1,\n            2\n        ]\n    }\n}",
+        (
+            '{\n    "\\u00e9": "\\u65e5\\u672c",\n    "t": {\n        "py/tuple": [\n'
+            "            1,\n            2\n        ]\n    }\n}"
+        ),
     ),
 }
 
@@ -160,7 +162,19 @@ def test_a_process_that_never_imported_the_library_reads_its_values(python):
 
 @pytest.mark.parametrize(
     "damaged",
-    [b'{"a": ', b"", b" ", b"\xff\xfe", b"nonsense", b"a: 1", b"- 1", b'"x', b"{'a': 1}", b"~", b"1 2"],
+    [
+        b'{"a": ',
+        b"",
+        b" ",
+        b"\xff\xfe",
+        b"nonsense",
+        b"a: 1",
+        b"- 1",
+        b'"x',
+        b"{'a': 1}",
+        b"~",
+        b"1 2",
+    ],
 )
 def test_damage_in_text_is_an_error_that_names_the_item(d, tmp_path, damaged):
     (tmp_path / "name_of_item.json").write_bytes(damaged)

@@ -205,7 +205,7 @@ def test_membership_of_many(mutable):
 
 def test_a_dict_can_be_unpacked_and_matched(mutable):
     mutable["a"], mutable["b"] = 1, 2
-    assert sorted(key[0] for key in {**{k: 1 for k in mutable}}) == ["a", "b"]
+    assert sorted(key[0] for key in {**dict.fromkeys(mutable, 1)}) == ["a", "b"]
     match mutable:
         case {"a": one, "b": two}:
             assert (one, two) == (1, 2)

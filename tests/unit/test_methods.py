@@ -113,8 +113,10 @@ def test_items_with_timestamps(any_dict):
 
 
 @pytest.mark.parametrize(
-    "result_type", [{"keys"}, {"values"}, {"timestamps"}, {"keys", "values"}, {"keys", "timestamps"}]
-    + [{"values", "timestamps"}, {"keys", "values", "timestamps"}], ids=sorted
+    "result_type",
+    [{"keys"}, {"values"}, {"timestamps"}, {"keys", "values"}, {"keys", "timestamps"}]
+    + [{"values", "timestamps"}, {"keys", "values", "timestamps"}],
+    ids=sorted,
 )
 def test_generic_iteration_yields_the_fields_in_order(any_dict, result_type):
     any_dict["a"] = 1

@@ -96,9 +96,7 @@ def test_the_dicts_share_a_folder_and_not_their_items(multi, tmp_path):
 
 
 def test_dicts_in_memory_have_separate_data_unless_a_backend_is_shared():
-    separate = OverlappingMultiDict(
-        dict_type=LocalDict, shared_subdicts_params={}, pkl={}, json={}
-    )
+    separate = OverlappingMultiDict(dict_type=LocalDict, shared_subdicts_params={}, pkl={}, json={})
     backends = [d.get_params()["backend"] for d in (separate.pkl, separate.json)]
     assert backends[0] != backends[1]
     shared = OverlappingMultiDict(

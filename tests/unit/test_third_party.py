@@ -198,7 +198,7 @@ class Bare(PersiDict):
         return False
 
     __len__ = lambda self: 0  # noqa: E731
-    __getitem__ = __setitem__ = __delitem__ = timestamp = lambda self, *_: None  # noqa: E731
+    __getitem__ = __setitem__ = __delitem__ = timestamp = lambda self, *_: None
 
     def _generic_iter(self, result_type):
         return iter(())

@@ -116,7 +116,7 @@ def test_each_attempt_sees_the_value_that_won(mutable, pauses):
 
 
 def test_pauses_grow_and_there_is_one_between_two_attempts(d, pauses):
-    transformer, calls = losing(d)
+    transformer, _calls = losing(d)
     with pytest.raises(ConcurrencyConflictError):
         d.transform_item("a", transformer=transformer, n_retries=6)
     assert len(pauses) == 6
@@ -166,7 +166,9 @@ def test_an_item_deleted_meanwhile_is_a_conflict_and_then_absent(mutable, pauses
     assert mutable["a"] == "mine"
 
 
-@pytest.mark.parametrize(("n_retries", "error"), [("x", TypeError), ([], TypeError), (-1, ValueError)])
+@pytest.mark.parametrize(
+    ("n_retries", "error"), [("x", TypeError), ([], TypeError), (-1, ValueError)]
+)
 def test_wrong_retries_are_refused_before_anything_is_read(tmp_path, n_retries, error):
     d = FileDirDict(base_dir=tmp_path)
     d["a"] = 1

@@ -1,7 +1,7 @@
 """Values that have to work, on folders and in memory."""
 
 import collections
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -37,9 +37,9 @@ STANDARD = [
     "日本",
     b"\x00\xff",
     bytearray(b"x"),
-    datetime.datetime(2020, 2, 29, 1, 2, 3, 4, tzinfo=datetime.UTC),
-    datetime.date(2020, 2, 29),
-    datetime.timedelta(days=-1, microseconds=1),
+    dt.datetime(2020, 2, 29, 1, 2, 3, 4, tzinfo=dt.UTC),
+    dt.date(2020, 2, 29),
+    dt.timedelta(days=-1, microseconds=1),
     decimal.Decimal("1.10"),
     fractions.Fraction(1, 3),
     uuid.UUID(int=7),
@@ -135,7 +135,7 @@ def assert_same(found, value):
 
 def test_memory_keeps_instances_of_classes_of_functions():
     class Inner:
-        x = [1]
+        x = 1
 
     d = LocalDict()
     d["a"] = Inner()

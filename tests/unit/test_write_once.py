@@ -72,12 +72,12 @@ def test_settings_come_from_the_wrapped_dict(tmp_path):
 def test_unknown_attributes_are_those_of_the_wrapped_dict(d, tmp_path):
     assert (d.base_dir, d.digest_len) == (str(tmp_path), 4)
     with pytest.raises(AttributeError, match="nothing_like_it"):
-        d.nothing_like_it  # noqa: B018
+        d.nothing_like_it
 
 
 def test_looking_for_attributes_before_construction_ends():
     with pytest.raises(AttributeError):
-        object.__new__(WriteOnceDict).base_dir  # noqa: B018
+        object.__new__(WriteOnceDict).base_dir
 
 
 def test_the_first_value_stays(d):
