@@ -15,7 +15,7 @@ from persidict import (
 from persidict.safe_str_tuple import NonEmptySafeStrTuple
 from persidict.safe_str_tuple_signing import sign_safe_str_tuple
 
-from .third_party import MinimalDict, Rows
+from .third_party import MinimalDict, Shelf
 
 
 class Storage:
@@ -24,7 +24,7 @@ class Storage:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._trees: dict[str, Any] = {}
-        self._rows: dict[str, Rows] = {}
+        self._shelves: dict[str, Shelf] = {}
 
     def folder(self, place: str = "main", **options: Any) -> FileDirDict[Any]:
         return FileDirDict(base_dir=self.path / place, **options)
@@ -37,7 +37,7 @@ class Storage:
     def minimal(
         self, place: str = "main", cls: type[MinimalDict] = MinimalDict, **options: Any
     ) -> MinimalDict:
-        return cls(rows=self._rows.setdefault(place, {}), **options)
+        return cls(shelf=self._shelves.setdefault(place, Shelf()), **options)
 
     def cached(self, main: Any, data_format: str = "pkl") -> MutableDictCached[Any]:
         """Put folders in front of a dictionary, which every handle shares."""

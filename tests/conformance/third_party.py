@@ -7,11 +7,24 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from persidict import PersiDict
+from persidict import MutationPolicyError, PersiDict
 from persidict.jokers_and_status_flags import EXECUTION_IS_COMPLETE
 from persidict.safe_str_tuple import NonEmptySafeStrTuple, SafeStrTuple
 
-Rows = dict[tuple[str, ...], tuple[Any, float]]
+
+class Shelf:
+    """What all handles share: rows of a value and a time, and the latest time of all."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, ...], tuple[Any, float]] = {}
+        self.latest = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Shelf {id(self):#x}>"
+
+    def put(self, place: tuple[str, ...], value: Any) -> None:
+        self.latest = max(time.time(), self.latest + 2e-6)
+        self.rows[place] = (copy.deepcopy(value), self.latest)
 
 
 class MinimalDict(PersiDict[Any]):
@@ -20,7 +33,7 @@ class MinimalDict(PersiDict[Any]):
     def __init__(
         self,
         *,
-        rows: Rows | None = None,
+        shelf: Shelf | None = None,
         prefix: tuple[str, ...] = (),
         append_only: bool = False,
         base_class_for_values: type | None = None,
@@ -31,11 +44,12 @@ class MinimalDict(PersiDict[Any]):
             base_class_for_values=base_class_for_values,
             serialization_format=serialization_format,
         )
-        self.rows = {} if rows is None else rows
+        self.shelf = shelf or Shelf()
+        self.rows = self.shelf.rows
         self.prefix = prefix
 
     def get_params(self) -> dict[str, Any]:
-        parameters = super().get_params() | {"rows": self.rows, "prefix": self.prefix}
+        parameters = super().get_params() | {"shelf": self.shelf, "prefix": self.prefix}
         return dict(sorted(parameters.items()))
 
     def _place(self, key: Any) -> tuple[str, ...]:
@@ -62,17 +76,13 @@ class MinimalDict(PersiDict[Any]):
     def __setitem__(self, key: Any, value: Any) -> None:
         if self._process_setitem_args(key, value) is EXECUTION_IS_COMPLETE:
             return
-        latest = max((stamp for _, stamp in self.rows.values()), default=0.0)
-        now = max(time.time(), self.rows.get((), (None, 0.0))[1], latest + 2e-6)
-        self.rows[self._place(key)] = (copy.deepcopy(value), now)
+        self.shelf.put(self._place(key), value)
 
     def __delitem__(self, key: Any) -> None:
         self._check_may_delete()
         self.rows.pop(self._place(key), None)
 
     def _check_may_delete(self) -> None:
-        from persidict import MutationPolicyError
-
         if self.append_only:
             raise MutationPolicyError("append-only")
 
