@@ -60,7 +60,7 @@ def _fingerprint(function: Any, by_value: tuple[str, ...], watches: Watches) -> 
     python = PYTHON_ORIGIN.version
     token = walker.root(function)
     watches.close()
-    components = {name: _short(walker, obj) for name, obj in sorted(walker.named.items())}
+    components = {name: _short(walker, obj) for name, (_, obj) in sorted(walker.named.items())}
     libraries = {f"library {name}": version for name, version in sorted(walker.versions.items())}
     libraries.pop("library python", None)
     return Fingerprint(

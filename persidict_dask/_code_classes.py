@@ -35,10 +35,12 @@ _FIELD_PARTS: Final = (
 def class_token(walker: CodeWalker, cls: type) -> bytes:
     """Token of a class of the project: bases, fields, and members by name."""
     name = f"{cls.__module__}.{cls.__qualname__}"
+    walker.name("class", name, cls, _outline(cls))
     try:
         parts = (
             walker.token(cls.__qualname__),
             frame_all(b"bases", (walker.token(base) for base in cls.__bases__)),
+            walker.token(_slots(cls)),
             _metaclass(walker, cls),
             frame_all(b"fields", _fields(walker, cls)),
             frame_all(b"members", _members(walker, cls, name)),
@@ -47,6 +49,22 @@ def class_token(walker: CodeWalker, cls: type) -> bytes:
         error.anchor(name)
         raise
     return frame_all(b"definition", parts)
+
+
+def _outline(cls: type) -> tuple[Any, ...]:
+    """What of a class is no component of its own: its bases, fields and the names of members."""
+    bases = tuple(base.__qualname__ for base in cls.__bases__)
+    members = tuple(
+        k for k, value in sorted(vars(cls).items()) if not _is_incidental(cls, k, value)
+    )
+    fields = tuple(f"{field!r:.200}" for field in vars(cls).get("__dataclass_fields__", ()))
+    return bases, _slots(cls), members, fields, str(vars(cls).get("__dataclass_params__"))
+
+
+def _slots(cls: type) -> list[str] | None:
+    """By name: the descriptors of slots do not survive a transport by value."""
+    slots = vars(cls).get("__slots__")
+    return sorted([slots] if isinstance(slots, str) else slots) if slots is not None else None
 
 
 def descriptor_token(walker: CodeWalker, obj: Any) -> bytes | None:
@@ -128,7 +146,7 @@ def _is_incidental(cls: type, key: str, value: Any) -> bool:
     if key.startswith("__") and key.endswith("__"):
         is_code = isinstance(value, _FUNCTIONS) or (value is None and key == "__hash__")
         return not is_code or _is_generated(value)
-    if key == "_abc_impl":
+    if key == "_abc_impl" or isinstance(value, _SLOTS):
         return True
     return "_fields" in vars(cls) and issubclass(cls, tuple) and _is_of_named_tuple(key, value)
 

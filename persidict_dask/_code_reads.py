@@ -58,7 +58,8 @@ def reads_of(code: CodeType) -> tuple[Read, ...]:
         if step.name == "STORE_GLOBAL" and step.argument not in bound
     }
     reads = {read for one in codes for read in _reads(one, code, bound)}
-    reads |= {Read(name, (), binding=to) for name, to in imports if to.attribute is not None}
+    used = {read.name for read in reads}
+    reads |= {Read(name, (), binding=to) for name, to in imports if name not in used}
     kept = (read for read in reads if read.is_free or read.name not in assigned)
     return tuple(sorted(kept, key=repr))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import importlib
 import importlib.util
 import types
@@ -50,7 +51,7 @@ class CodeWalker(Walker):
         super().__init__()
         self.by_value = by_value
         self.versions: dict[str, str] = {}
-        self.named: dict[str, Any] = {}
+        self.named: dict[str, tuple[Any, Any]] = {}
         self._watches = watches
         self._quiet = False
 
@@ -58,13 +59,13 @@ class CodeWalker(Walker):
         """Is the code of this function, class or module taken by value?"""
         return origin_of(module_of(obj), self.by_value).kind == PROJECT
 
-    def name(self, kind: str, name: str, obj: Any) -> None:
+    def name(self, kind: str, name: str, obj: Any, content: Any = MISSING) -> None:
         """Note a component; another object of the same name gets a number."""
         label, count = f"{kind} {name}", 1
-        while label in self.named and self.named[label] is not obj:
+        while label in self.named and self.named[label][0] is not obj:
             count += 1
             label = f"{kind} {name} #{count}"
-        self.named[label] = obj
+        self.named[label] = (obj, obj if content is MISSING else content)
 
     def handle(self, obj: Any) -> bytes:
         """Token of an object; changes to it are watched."""
@@ -120,7 +121,7 @@ class CodeWalker(Walker):
             frame_all(b"defaults", self._defaults(f, name)),
             frame_all(b"cells", self._cells(f, name)),
             frame_all(b"reads", (self._read(read, f) for read in reads_of(f.__code__))),
-            self.attributes(b"attributes", vars(f).items()),
+            frame_all(b"attributes", self._attributes(f, name)),
         )
         return frame_all(b"function", parts)
 
@@ -144,6 +145,10 @@ class CodeWalker(Walker):
         pairs = [*zip(names, defaults, strict=False), *sorted((f.__kwdefaults__ or {}).items())]
         for parameter, value in pairs:
             yield self._value("default", f"{name}.{parameter}", value)
+
+    def _attributes(self, f: types.FunctionType, name: str) -> Iterator[bytes]:
+        for key, value in sorted(vars(f).items()):
+            yield SCALARS[str](key) + self._value("attribute", f"{name}.{key}", value)
 
     def _cells(self, f: types.FunctionType, name: str) -> Iterator[bytes]:
         for variable, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
@@ -197,22 +202,17 @@ class CodeWalker(Walker):
         if origin.kind != PROJECT:  # not imported for its version alone
             self.versions[origin.name] = origin.version
             return frame(b"library", f"{origin} {module} {binding.attribute} {read}".encode())
-        chain = read.chain if binding.attribute is None else (binding.attribute,)
+        chain = read.chain if binding.attribute is None else (binding.attribute, *read.chain)
         try:
             loaded = importlib.import_module(module)
         except ImportError:
             return b"missing 0:"
         if binding.binds_top:
             loaded = importlib.import_module(module.partition(".")[0])
-        if chain and not hasattr(loaded, chain[0]) and hasattr(loaded, "__path__"):
-            return self._submodule(f"{module}.{chain[0]}")
+        if binding.attribute and not hasattr(loaded, binding.attribute):
+            with contextlib.suppress(ImportError):  # a submodule that nobody has imported so far
+                importlib.import_module(f"{module}.{binding.attribute}")
         return self._followed(loaded, chain)
-
-    def _submodule(self, name: str) -> bytes:
-        try:
-            return self.token(importlib.import_module(name))
-        except ImportError:
-            return b"missing 0:"
 
     def _value(self, kind: str, name: str, value: Any) -> bytes:
         if value is MISSING:
@@ -245,13 +245,14 @@ class CodeWalker(Walker):
         if isinstance(obj, types.FunctionType):
             watches.look(id(obj), function_look(obj))
             watches.look(id(vars(obj)), mapping_look(vars(obj)))
+            watches.look(id(obj.__kwdefaults__), mapping_look(obj.__kwdefaults__ or {}))
         elif isinstance(obj, type):
             watches.look(id(obj), class_look(obj))
         elif kind is dict:
             watches.look(id(obj), mapping_look(obj))
         elif kind in (list, set):
             watches.look(id(obj), items_look(obj))
-        elif kind in _FIXED or kind.__module__ == "builtins":
+        elif kind in _FIXED or (kind.__module__ == "builtins" and kind not in _BUFFERS):
             pass
         elif _has_plain_state(kind):
             watches.look(id(obj), mapping_look(vars(obj)))
@@ -261,6 +262,7 @@ class CodeWalker(Walker):
         return True
 
 
+_BUFFERS: Final = (bytearray, memoryview)
 _FIXED: Final = frozenset({types.MethodType, *SCALARS, types.SimpleNamespace})
 
 

@@ -81,7 +81,7 @@ class _Graph:
             try:
                 self._handle(self.nodes[parent], stop)
             except UnstableKeyError as step:
-                error.prepend(step.path)
+                error.follow(step)
             key = parent
 
     def settle(self, component: list[int]) -> None:

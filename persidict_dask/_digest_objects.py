@@ -164,8 +164,8 @@ def _state(walker: Walker, obj: Any, state: Any) -> bytes:
         state = {**(state[0] or {}), **state[1]}  # instance dict and slots
     if type(state) is dict and all(type(key) is str for key in state):
         hidden = _cached_names(cls)
-        kept = ((key, value) for key, value in state.items() if key not in hidden)
-        return walker.attributes(b"attributes", kept)
+        kept = [(key, value) for key, value in state.items() if key not in hidden]
+        return walker.attributes(b"attributes", kept) if kept else b""
     return frame(b"state", walker.token(state))
 
 

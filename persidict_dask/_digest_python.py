@@ -55,7 +55,7 @@ def _bytes(value: bytes) -> bytes:
     return frame(b"bytes", value)
 
 
-def _bytearray(value: bytearray) -> bytes:
+def _bytearray(_: Walker, value: bytearray) -> bytes:
     return frame(b"bytearray", memoryview(value))
 
 
@@ -75,7 +75,6 @@ SCALARS.update(
         complex: _complex,
         str: _str,
         bytes: _bytes,
-        bytearray: _bytearray,
         type(None): _constant(b"None 0:"),
         type(...): _constant(b"Ellipsis 0:"),
         type(NotImplemented): _constant(b"NotImplemented 0:"),
@@ -172,6 +171,7 @@ def _parts(
 
 
 EXACT: dict[type, Handler] = {
+    bytearray: _bytearray,
     memoryview: _memoryview,
     array: _array,
     tuple: _tuple,

@@ -29,6 +29,11 @@ class UnstableKeyError(TypeError):
         self.prepend(name)
         self._is_absolute = True
 
+    def follow(self, step: UnstableKeyError) -> None:
+        """Prepend the path of another error, of one who leads to this."""
+        self.prepend(step.path)
+        self._is_absolute = self._is_absolute or step._is_absolute
+
     def enter(self) -> None:
         """The path so far is inside the code of a value: steps outside are prepended again."""
         self._is_absolute = False

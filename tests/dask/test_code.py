@@ -1,0 +1,555 @@
+"""Fingerprints of code: what they are made of, how they follow changes, what they refuse."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import logging
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+import threading
+import types
+import weakref
+
+import numpy as np
+import pytest
+
+from persidict_dask._code import fingerprint
+from persidict_dask._errors import UnstableKeyError
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Write modules of a package `shop` and import one; nothing of it stays loaded."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(module, **texts):
+        for name, text in {"__init__": "", **texts}.items():
+            path = tmp_path / "shop" / f"{name}.py"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(textwrap.dedent(text))
+        importlib.invalidate_caches()
+        return importlib.import_module(f"shop.{module}")
+
+    yield write
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def script():
+    """Definitions as a notebook cell makes them: in a namespace called `__main__`."""
+    namespace = {"__name__": "__main__"}
+
+    def run(text):
+        exec(textwrap.dedent(text), namespace)
+        return types.SimpleNamespace(**namespace)
+
+    return run
+
+
+def changed(before, after):
+    """Names of the components that differ."""
+    pairs = before.components.items() ^ after.components.items()
+    return {name for name, _ in pairs}
+
+
+# -- components ---------------------------------------------------------------------------------
+
+
+def test_components_name_all_that_went_in(package):
+    """Functions, classes, globals, defaults, closures, libraries and Python are named."""
+    module = package(
+        "calls",
+        calls="""
+            import numpy as np
+            from shop import helpers
+            from shop.helpers import clean
+            LIMIT = 3
+            class Row:
+                size = 2
+            def made(by):
+                def f(x, y=1):
+                    return np.sum(clean(x)) + LIMIT + by + Row.size + helpers.deep(y)
+                return f
+            target = made(5)
+        """,
+        helpers="""
+            OFFSET = 7
+            def clean(x):
+                return x + OFFSET
+            def deep(x):
+                return x
+        """,
+    )
+    made = fingerprint(module.target)
+    assert set(made.components) == {
+        "function shop.calls.made.<locals>.f",
+        "function shop.helpers.clean",
+        "function shop.helpers.deep",
+        "attribute shop.calls.Row.size",
+        "class shop.calls.Row",
+        "global shop.calls.LIMIT",
+        "global shop.helpers.OFFSET",
+        "default shop.calls.made.<locals>.f.y",
+        "closure shop.calls.made.<locals>.f.by",
+        "library numpy",
+        "python",
+    }
+    assert made.components["library numpy"] == np.__version__
+    assert made.components["python"] == "{}.{}".format(*sys.version_info[:2])
+    json.dumps(made.components)
+
+
+def test_the_component_that_changed_is_the_one_that_differs(script):
+    """An edit of a helper shows in the helper's component alone."""
+    text = "def clean(x):\n    return x + {}\ndef f(x):\n    return clean(x)\n"
+    before = fingerprint(script(text.format(1)).f)
+    after = fingerprint(script(text.format(2)).f)
+    assert changed(before, after) == {"function __main__.clean"}
+    assert before.hexdigest != after.hexdigest
+
+
+def test_two_lambdas_of_one_name_are_two_components(script):
+    """Components of equal names are numbered."""
+    f = script("pair = (lambda: 1, lambda: 2)\ndef f():\n    return pair\n").f
+    names = {name for name in fingerprint(f).components if "lambda" in name}
+    assert names == {"function __main__.<lambda>", "function __main__.<lambda> #2"}
+
+
+def test_a_renamed_module_keeps_the_fingerprint(package):
+    """The identity of code is not its place."""
+    text = "LIMIT = 1\nclass Row:\n    a = 1\ndef f(x):\n    return x + LIMIT + Row.a\n"
+    one = package("one", one=text, two=text)
+    two = importlib.import_module("shop.two")
+    assert fingerprint(one.f).hexdigest == fingerprint(two.f).hexdigest
+
+
+def test_an_import_inside_a_function_is_followed(package):
+    """Relative and absolute imports, of functions and of modules, count as reads."""
+    module = package(
+        "calls",
+        calls="""
+            def one(x):
+                from .helpers import clean as c
+                return c(x)
+            def two(x):
+                import shop.helpers
+                return shop.helpers.clean(x)
+            def three(x):
+                import shop.helpers as h
+                return [h.clean(v) for v in x]
+            def four(x):
+                from shop import helpers
+                return helpers.clean(x)
+        """,
+        helpers="def clean(x):\n    return x\ndef unused(x):\n    return x\n",
+    )
+    for f in (module.one, module.two, module.three, module.four):
+        components = fingerprint(f).components
+        assert "function shop.helpers.clean" in components
+        assert "function shop.helpers.unused" not in components
+
+
+def test_an_import_of_a_library_inside_a_function_does_not_import_it(script):
+    """The version is known without the library."""
+    f = script("def f(x):\n    import matplotlib.sankey\n    return x\n").f
+    assert "library matplotlib" in fingerprint(f).components
+    assert "matplotlib.sankey" not in sys.modules
+
+
+def test_an_import_that_fails_is_a_state_of_its_own(script):
+    """An optional module that is absent does not stop the key."""
+    text = """
+        def f(x):
+            try:
+                import no_such_module_anywhere as m
+            except ImportError:
+                return None
+            return m.run(x)
+    """
+    assert fingerprint(script(text).f).hexdigest == fingerprint(script(text).f).hexdigest
+
+
+def test_a_module_as_a_value_counts_as_a_whole(package):
+    """Whoever passes a module on may read anything in it."""
+    text = "def f(x):\n    return getattr(helpers, x)()\n"
+    module = package(
+        "calls",
+        calls=f"from shop import helpers\n{text}",
+        helpers="def one():\n    return 1\n",
+    )
+    assert "function shop.helpers.one" in fingerprint(module.f).components
+
+
+def test_code_of_a_library_counts_by_version_unless_told_otherwise():
+    """`by_value` takes the code of an installed package into the fingerprint."""
+    import toolz.functoolz
+
+    plain = fingerprint(toolz.functoolz.compose)
+    assert set(plain.components) == {"library toolz", "python"}
+    by_value = fingerprint(toolz.functoolz.compose, by_value=["toolz"])
+    assert "function toolz.functoolz.compose" in by_value.components
+    assert fingerprint(toolz.functoolz.compose, by_value=toolz).components == by_value.components
+    assert by_value.hexdigest != plain.hexdigest
+
+
+def test_a_distribution_is_found_by_what_it_brings():
+    """The name of a module is not the name of its distribution."""
+    import dateutil.parser
+    import sklearn.linear_model
+
+    assert "library scikit-learn" in fingerprint(sklearn.linear_model.LinearRegression).components
+    assert "library python-dateutil" in fingerprint(dateutil.parser.parse).components
+
+
+def test_another_version_of_a_library_is_another_fingerprint(script, monkeypatch):
+    """Library code counts by its version."""
+    import importlib.metadata
+
+    from persidict_dask import _code_origin
+
+    f = script("import toolz\ndef f(x):\n    return toolz.first(x)\n").f
+    before = fingerprint(f)
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "99")
+    _code_origin.origin_of_module.cache_clear()
+    try:
+        again = fingerprint(script("import toolz\ndef f(x):\n    return toolz.first(x)\n").f)
+    finally:
+        _code_origin.origin_of_module.cache_clear()
+    assert changed(before, again) == {"library toolz"}
+    assert before.hexdigest != again.hexdigest
+
+
+# -- following changes --------------------------------------------------------------------------
+
+
+def test_an_unchanged_function_is_not_hashed_again(script):
+    """The same fingerprint object comes back."""
+    f = script("LIMIT = [1]\nclass C:\n    a = 1\ndef f(x):\n    return LIMIT, C\n").f
+    assert fingerprint(f) is fingerprint(f)
+
+
+REDEFINITIONS = {
+    "a helper": "def clean(x):\n    return x + 2",
+    "a constant": "LIMIT = 2",
+    "an item of a list": "ITEMS[0] = 2",
+    "a list that grew": "ITEMS.append(2)",
+    "an item of a dict": "CONFIG['a']['b'] = 2",
+    "a key of a dict": "CONFIG['c'] = 2",
+    "a member of a set": "NAMES.add('c')",
+    "an array in place": "ARRAY[3] = 2",
+    "bytes in place": "BYTES[0] = 2",
+    "a frame in place": "FRAME.loc[0, 'a'] = 2",
+    "state of an instance": "OBJECT.a = 2",
+    "state in slots": "SLOTTED.a = 2",
+    "a method": "Row.run = lambda self: 2",
+    "an attribute of a base": "Base.size = 2",
+    "an attribute of a function": "clean.limit = 2",
+    "code of a function": "clean.__code__ = (lambda x: x + 2).__code__",
+    "defaults of a function": "clean.__defaults__ = (2,)",
+    "keyword defaults of a function": "clean.__kwdefaults__['z'] = 2",
+    "a cell": "set_count(2)",
+    "a name that hides a builtin": "def len(x):\n    return 2",
+    "a name that was missing": "missing = 2",
+    "an attribute of a module": "helpers.size = 2",
+}
+
+
+@pytest.mark.parametrize("edit", REDEFINITIONS.values(), ids=REDEFINITIONS)
+def test_a_fingerprint_follows_redefinition(script, edit):
+    """What is rebound or changed in place between two calls is seen at the next call."""
+    text = """
+        import types
+        import numpy, pandas
+        helpers = types.ModuleType("helpers_of_a_test")
+        helpers.size = 1
+        LIMIT, ITEMS, CONFIG, NAMES = 1, [1], {"a": {"b": 1}}, {"a"}
+        ARRAY, BYTES = numpy.zeros(5), bytearray(3)
+        FRAME = pandas.DataFrame({"a": [1, 1]})
+        class Base:
+            size = 1
+        class Row(Base):
+            def __init__(self):
+                self.a = 1
+            def run(self):
+                return 1
+        class Slotted:
+            __slots__ = ("a",)
+        OBJECT, SLOTTED = Row(), Slotted()
+        SLOTTED.a = 1
+        def counter():
+            count = 1
+            def get():
+                return count
+            def put(n):
+                nonlocal count
+                count = n
+            return get, put
+        get_count, set_count = counter()
+        def clean(x, y=1, *, z=1):
+            return x + 1
+        def f(x):
+            missing
+            helpers.size
+            return clean(x), LIMIT, ITEMS, CONFIG, NAMES, ARRAY, BYTES, FRAME, OBJECT, SLOTTED, \\
+                get_count(), len(x)
+    """
+    f = script(text).f
+    before = fingerprint(f)
+    assert fingerprint(f) is before
+    script(edit)
+    after = fingerprint(f)
+    assert after.hexdigest != before.hexdigest
+    assert changed(before, after)
+
+
+def test_a_change_that_is_undone_gives_the_first_fingerprint_again(script):
+    """Only the state at the call counts."""
+    f = script("LIMIT = [1]\ndef f(x):\n    return LIMIT\n").f
+    before = fingerprint(f)
+    script("LIMIT[0] = 2")
+    between = fingerprint(f)
+    script("LIMIT[0] = 1")
+    assert before.hexdigest == fingerprint(f).hexdigest != between.hexdigest
+
+
+def test_state_that_the_function_keeps_for_itself_is_not_in_the_key(script):
+    """A lazily loaded global is filled at the first call, which must not be the only hit."""
+    namespace = script("""
+        MODEL = None
+        def f(x):
+            global MODEL
+            if MODEL is None:
+                MODEL = object()
+            return x
+    """)
+    before = fingerprint(namespace.f)
+    namespace.f(1)
+    assert fingerprint(namespace.f).hexdigest == before.hexdigest
+
+
+def test_use_of_a_cached_property_changes_nothing(script):
+    """What is computed from the rest and kept is not a part of the state."""
+    namespace = script("""
+        import functools
+        class Config:
+            @functools.cached_property
+            def limit(self):
+                return 1
+        CONFIG = Config()
+        def f(x):
+            return CONFIG.limit
+    """)
+    before = fingerprint(namespace.f).hexdigest
+    namespace.f(1)
+    assert fingerprint(namespace.f).hexdigest == before
+
+
+def test_specialised_bytecode_does_not_leak(script):
+    """A function that ran hot has the fingerprint of one that never ran."""
+    text = "def clean(x):\n    return x + 1\ndef f(x):\n    return [clean(v) for v in x]\n"
+    namespace = script(text)
+    for _ in range(100):
+        namespace.f(range(100))
+    warm = fingerprint(namespace.f)
+    assert warm.hexdigest == fingerprint(script(text).f).hexdigest
+
+
+def test_data_of_a_dead_closure_is_not_kept_alive():
+    """The memory of fingerprints lets go of a function that nobody else has."""
+
+    class Data:
+        size = 1
+
+    def made():
+        data = Data()
+        return (lambda: data), weakref.ref(data)
+
+    f, found = made()
+    fingerprint(f)
+    del f
+    gc.collect()
+    assert found() is None
+
+
+def test_fingerprints_of_many_threads_agree(script):
+    """Nothing is shared that a second thread could disturb."""
+    f = script("A = {1: [2]}\ndef g(n):\n    return n and f(n - 1)\ndef f(n):\n    return A, g\n").f
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(fingerprint(f))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({made.hexdigest for made in found}) == 1
+
+
+# -- shapes -------------------------------------------------------------------------------------
+
+
+def test_a_long_chain_of_helpers_is_followed_to_its_end(script):
+    """Deeper than the stack of Python, and recursive all around."""
+    text = "".join(f"def f{n}(x):\n    return f{(n + 1) % 1500}(x)\n" for n in range(1500))
+    before = fingerprint(script(text).f0)
+    after = fingerprint(script(text.replace("return f999(x)", "return f999(-x)")).f0)
+    assert changed(before, after) == {"function __main__.f998"}
+    assert before.hexdigest != after.hexdigest
+
+
+def test_callables_of_each_kind_have_a_fingerprint(script):
+    """Partials, methods, callable objects, classes, built-ins and wrappers of libraries."""
+    namespace = script("""
+        import functools, operator
+        class Clean:
+            def __init__(self, by):
+                self.by = by
+            def __call__(self, x):
+                return x + self.by
+            def run(self, x):
+                return x - self.by
+        def f(x, y):
+            return x + y
+        targets = [functools.partial(f, 1), Clean(1), Clean(2), Clean(1).run, Clean(2).run,
+            Clean.run, Clean, len, "a".join, "b".join, str.upper, operator.itemgetter(1),
+            operator.itemgetter(2), functools.lru_cache(f), functools.partial(f, 2), f]
+    """)
+    found = [fingerprint(target).hexdigest for target in namespace.targets]
+    assert len(set(found)) == len(found)
+    assert found == [fingerprint(target).hexdigest for target in namespace.targets]
+
+
+def test_locks_and_loggers_serve_code_without_being_data(script):
+    """A global lock, logger or thread-local is known by its type."""
+    text = """
+        import logging, threading, weakref
+        LOCK, LOG, LOCAL = threading.RLock(), logging.getLogger({!r}), threading.local()
+        EVENT, CACHE = threading.Condition(), weakref.WeakKeyDictionary()
+        def f(x):
+            return LOCK, LOG, LOCAL, EVENT, CACHE
+    """
+    first, second = fingerprint(script(text.format("a")).f), fingerprint(script(text.format("b")).f)
+    assert first.hexdigest == second.hexdigest
+    assert logging.getLogger("a") is not logging.getLogger("b")
+
+
+def test_a_global_without_content_is_refused_by_name(script):
+    """The path leads to the global of the helper, not to the function that was asked about."""
+    f = script("""
+        CLIENTS = {"a": [open(__import__("os").devnull)]}
+        def clean(x):
+            return CLIENTS
+        def f(x):
+            return clean(x)
+    """).f
+    with pytest.raises(UnstableKeyError, match=r"^__main__\.CLIENTS\['a'\]\[0\]: .*TextIO"):
+        fingerprint(f)
+
+
+def test_an_attribute_of_a_class_without_content_is_refused_by_name(script):
+    """Members of classes have a path, too."""
+    f = script("class C:\n    stream = (n for n in [])\ndef f(x):\n    return C\n").f
+    with pytest.raises(UnstableKeyError, match=r"^__main__\.C\.stream: .*generator"):
+        fingerprint(f)
+
+
+def test_a_global_without_content_in_a_cycle_is_refused_by_name(script):
+    """The path is complete where functions reach each other in a circle."""
+    f = script("""
+        STATE = {}
+        def f(x):
+            return g(x)
+        def g(x):
+            return f(x), STATE
+        STATE["open"] = [f, (n for n in [])]
+    """).f
+    with pytest.raises(UnstableKeyError, match=r"^__main__\.STATE\['open'\]\[1\]: .*generator"):
+        fingerprint(f)
+
+
+# -- other processes ----------------------------------------------------------------------------
+
+CHILD = """
+import sys, pickle
+from persidict_dask._code import fingerprint
+from persidict_dask._digest import digest
+targets = pickle.load(sys.stdin.buffer)
+print([fingerprint(target).hexdigest for target in targets] + [digest(targets)])
+"""
+
+SENT = """
+import dataclasses, enum, functools, typing, collections
+import numpy as np
+CONFIG = {"names": {"a", "b", "c"}, "rate": 1.5}
+class Color(enum.Enum):
+    RED = 1
+    BLUE = "b"
+@dataclasses.dataclass(order=True)
+class Row:
+    '''A row.'''
+    a: int
+    names: set = dataclasses.field(default_factory=set)
+    def total(self) -> int:
+        '''Of all.'''
+        return self.a + helper(1)
+class Pair(typing.NamedTuple):
+    x: int
+    y: float = 2.0
+class Base:
+    size = 3
+    @property
+    def double(self):
+        return self.size * 2
+class Child(Base):
+    __slots__ = ("extra",)
+    @classmethod
+    def make(cls):
+        return super().__new__(cls)
+def helper(x):
+    "Help."
+    return np.asarray(x) in {"u", "v", "w"} or f(x)
+def f(x: int, y=(1, Color.RED)) -> Row:
+    def inner(z: int = 1) -> int:
+        "Nested."
+        return helper(z)
+    return Row(inner(x)), CONFIG, Pair(1), Child.make()
+def made(by):
+    return lambda x: x + by
+@functools.lru_cache(maxsize=None)
+def cached(x):
+    return helper(x)
+targets = [f, helper, Row, Color, Pair, Child, made({"p", "q"}), functools.partial(f, 1),
+    Row(1, {"r", "s"}), Color.BLUE, Pair(1), Row(1).total]
+"""
+
+
+def test_code_that_was_sent_by_value_keeps_its_fingerprint(script):
+    """What cloudpickle rebuilds on a worker is the same code, under any hash seed."""
+    import cloudpickle
+
+    namespace = script(SENT)
+    expected = [fingerprint(target).hexdigest for target in namespace.targets]
+    from persidict_dask._digest import digest
+
+    expected.append(digest(namespace.targets))
+    data = cloudpickle.dumps(namespace.targets)
+    for seed in ("1", "2"):
+        child = subprocess.run(
+            [sys.executable, "-c", CHILD],
+            input=data,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=False,
+        )
+        assert child.returncode == 0, child.stderr.decode()
+        assert eval(child.stdout) == expected
+
+
+def test_a_fingerprint_can_be_pickled(script):
+    """It is data."""
+    made = fingerprint(script("def f(x):\n    return x\n").f)
+    assert pickle.loads(pickle.dumps(made)) == made
