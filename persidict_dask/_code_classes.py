@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _PLAIN_METACLASSES: Final = (type, abc.ABCMeta, enum.EnumType)
 _GENERATED: Final = "<string>"  # file of what dataclasses and named tuples generate from fields
 _SLOTS: Final = (types.MemberDescriptorType, types.GetSetDescriptorType)
+_UNSET: Final = type(dataclasses.MISSING)
 _FIELD_PARTS: Final = (
     "name",
     "default",
@@ -100,7 +101,7 @@ def _fields(walker: CodeWalker, cls: type) -> Iterator[bytes]:
     for field in fields.values():
         for part in _FIELD_PARTS:
             value = getattr(field, part)
-            is_set = value is not dataclasses.MISSING and value is not dataclasses.KW_ONLY
+            is_set = not isinstance(value, _UNSET)  # a transport by value makes another marker
             yield walker.at(f".{field.name}", value) if is_set else b"unset 0:"
         yield walker.token((str(field._field_type), dict(field.metadata)))
     if fields:
