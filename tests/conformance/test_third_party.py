@@ -56,11 +56,11 @@ class TestVersionedBehindPrivateCache(Minimal, DictSuite):
         return storage.privately_cached(storage.minimal(cls=self.cls, **options))
 
 
-@pytest.mark.parametrize("fields", [{"keys", "more"}, set(), {"key"}], ids=repr)
-def test_unknown_fields_are_refused(storage: Storage, fields: set[str]) -> None:
+def test_unknown_fields_are_refused(storage: Storage) -> None:
     """An iteration yields keys, values and timestamps, and nothing else."""
     for d in (storage.minimal(), storage.folder(), storage.local()):
-        with pytest.raises(ValueError):
-            d._generic_iter(fields)
+        for fields in ({"keys", "more"}, set(), {"key"}):
+            with pytest.raises(ValueError):
+                d._generic_iter(fields)
         with pytest.raises(TypeError):
             d._generic_iter(["keys"])  # type: ignore[arg-type]
