@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     step = pipeline.persisted_steps(args.store)
     sources = data.source("flights.csv.zip"), data.source("weather.csv")
     tasks = pipeline.plan(step, *sources, args.months)
-    console.print(f"{len(tasks)} steps on {args.workers} workers; results in {args.store}")
+    print(f"{len(tasks)} steps on {args.workers} workers; results in {args.store}", flush=True)
     with run.local_cluster(args.workers) as client:
         results, efforts = run.execute(client, step, tasks, pipeline.RESULTS, console)
     args.output.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     file.write_bytes(results["picture"])
     report.show_findings(console, results)
     report.show_effort(console, efforts)
-    console.print(f"picture: {file}")
+    print(f"picture: {file}")
     print(report.last_line(efforts, time.perf_counter() - started))
 
 
