@@ -76,5 +76,5 @@ def wrong_reads(storage: Storage, act: str, rival: str) -> Iterator[str]:
 def test_no_value_is_taken_for_that_of_another_version(
     storage: Storage, act: str, rival: str
 ) -> None:
-    """Wherever others change the main dictionary, and wherever the process dies: reads are right."""
+    """Wherever others change the main dictionary, and wherever a process dies: reads are right."""
     assert list(wrong_reads(storage, act, rival)) == []
