@@ -10,7 +10,7 @@ import persidict
 ROOT = pathlib.Path(__file__).parent.parent
 LEVELS = [
     "jokers_and_status_flags exceptions safe_chars _words",
-    "safe_str_tuple safe_str_tuple_signing _retry _codecs _blobs _folder_blobs _windows",
+    "safe_str_tuple safe_str_tuple_signing _retry _codecs _json_pandas _blobs _folder_blobs _windows",
     "_primitives _conditional _classic persi_dict",
     "_item_dict _stored_dict local_dict empty_dict _wrapped_dict",
     "file_dir_dict basic_s3_dict cached_mutable_dict cached_appendonly_dict write_once_dict",
