@@ -12,12 +12,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BOUNDARY = "--- end of block ---"
+# its examples are test modules for a package of the reader's
+NOT_SCRIPTS = {"testing.md"}
 OPENING = re.compile(r"^```(\w+)")
 
 
 def pages_with_examples() -> list[Path]:
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return [page for page in pages if "```python\n" in page.read_text(encoding="utf-8")]
+    scripts = [page for page in pages if page.name not in NOT_SCRIPTS]
+    return [page for page in scripts if "```python\n" in page.read_text(encoding="utf-8")]
 
 
 def script_of(page: str) -> str:
