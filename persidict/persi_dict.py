@@ -97,8 +97,12 @@ class PersiDict(
 
     def clone(self, **overrides: Any) -> Self:
         """Return a dict built from a deep copy of the parameters, some of them replaced."""
-        kept = {name: v for name, v in self.get_params().items() if name not in overrides}
-        return type(self)(**deepcopy(kept), **overrides)
+        kept = {
+            name: value if isinstance(value, PersiDict) else deepcopy(value)
+            for name, value in self.get_params().items()
+            if name not in overrides
+        }
+        return type(self)(**kept, **overrides)
 
     @classmethod
     def get_default_params(cls) -> dict[str, Any]:
