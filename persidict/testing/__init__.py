@@ -13,7 +13,7 @@ from persidict.testing._fixtures import DictFixtures, InSubdict, Lacks, Suite, n
 from persidict.testing._interleaved import Interleaved
 from persidict.testing._interleaving import InterleavingSuite
 from persidict.testing._keys import Keys
-from persidict.testing._mutable import Types
+from persidict.testing._mutable import Overwriting, Removing, Types
 from persidict.testing._oracle import (
     APPEND_ONLY,
     APPEND_ONLY_CACHED,
@@ -54,8 +54,10 @@ __all__ = [
     "Lacks",
     "Objects",
     "Outcome",
+    "Overwriting",
     "Policy",
     "Reading",
+    "Removing",
     "Subdicts",
     "Suite",
     "Types",

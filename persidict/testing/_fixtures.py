@@ -87,6 +87,8 @@ class DictFixtures(Suite):
     """A second process sees it too."""
     fresh_etag: ClassVar[Capability] = True
     """`etag()` is the etag of the item as it is now, whoever wrote it."""
+    unique_etags: ClassVar[Capability] = True
+    """A later version never has the etag of an earlier one, even if the values are equal."""
     has_subdicts: ClassVar[Capability] = True
     """`get_subdict` works."""
     shared_by_formats: ClassVar[Capability] = True

@@ -6,7 +6,17 @@ from typing import Any, ClassVar
 
 from persidict import FileDirDict, OverlappingMultiDict
 from persidict.safe_str_tuple import NonEmptySafeStrTuple
-from persidict.testing import AppendOnlyDictSuite, DictFixtures, DictSuite, InSubdict, Lacks
+from persidict.testing import (
+    AppendOnlyDictSuite,
+    ConditionalTable,
+    DictFixtures,
+    DictSuite,
+    Inserting,
+    InSubdict,
+    Lacks,
+    Overwriting,
+    Reading,
+)
 
 from .backends import Storage, damage
 
@@ -21,6 +31,10 @@ class InFolder(DictFixtures):
         d = self.open(storage)
         d[key] = self.value(5)
         damage(storage.file_of(d, key))
+
+
+class CompressedSuite(Reading, Inserting, Overwriting, ConditionalTable):
+    """Enough of the suite to see every value of it written, read and damaged."""
 
 
 class TestPickles(InFolder, DictSuite):
@@ -58,23 +72,23 @@ class TestUnsignedJsonAppendOnly(InFolder, AppendOnlyDictSuite):
     serialization_format = "json"
 
 
-class TestZlib(InFolder, DictSuite):
+class TestZlib(InFolder, CompressedSuite):
     settings: ClassVar[dict[str, Any]] = {"compression": "zlib"}
 
 
-class TestGzip(InFolder, DictSuite):
+class TestGzip(InFolder, CompressedSuite):
     settings: ClassVar[dict[str, Any]] = {"compression": "gzip"}
 
 
-class TestBz2(InFolder, DictSuite):
+class TestBz2(InFolder, CompressedSuite):
     settings: ClassVar[dict[str, Any]] = {"compression": "bz2"}
 
 
-class TestLzma(InFolder, DictSuite):
+class TestLzma(InFolder, CompressedSuite):
     settings: ClassVar[dict[str, Any]] = {"compression": "lzma"}
 
 
-class TestXz(InFolder, DictSuite):
+class TestXz(InFolder, CompressedSuite):
     settings: ClassVar[dict[str, Any]] = {"compression": "xz"}
 
 

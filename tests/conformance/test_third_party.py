@@ -10,7 +10,7 @@ from persidict import MutableDictCached
 from persidict.testing import AppendOnlyDictSuite, DictFixtures, DictSuite, InSubdict, Lacks
 
 from .backends import Storage
-from .third_party import MinimalDict, VersionedDict
+from .third_party import HashedDict, MinimalDict, VersionedDict
 
 
 class Minimal(DictFixtures):
@@ -36,6 +36,19 @@ class TestMinimalAppendOnly(Minimal, AppendOnlyDictSuite):
 class TestVersioned(Minimal, DictSuite):
     cls = VersionedDict
     reports_absence = True
+
+
+class TestHashed(Minimal, DictSuite):
+    cls = HashedDict
+    unique_etags = Lacks("its etag is a hash of the value")
+
+
+class TestHashedBehindCache(Minimal, DictSuite):
+    cls = HashedDict
+    unique_etags = Lacks("its etag is a hash of the value")
+
+    def open(self, storage: Storage, **options: Any) -> MutableDictCached[Any]:  # type: ignore[override]
+        return storage.cached(storage.minimal(cls=self.cls, **options))
 
 
 class TestViewOfMinimal(InSubdict, Minimal, DictSuite):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import pickle
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -123,3 +125,14 @@ class VersionedDict(MinimalDict):
         self._check_may_delete()
         self._row(key)
         super().__delitem__(key)
+
+
+class HashedDict(MinimalDict):
+    """Equal values have equal etags, as in S3: a value that comes back brings its etag back."""
+
+    def etag(self, key: Any) -> Any:
+        return self.etag_of(self._row(key)[0])
+
+    @staticmethod
+    def etag_of(value: Any) -> str:
+        return hashlib.md5(pickle.dumps(value)).hexdigest()
