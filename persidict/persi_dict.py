@@ -97,7 +97,7 @@ class PersiDict(
 
     def clone(self, **overrides: Any) -> Self:
         """Return a dict built from a deep copy of the parameters, some of them replaced."""
-        kept = {
+        kept: dict[str, Any] = {
             name: value if isinstance(value, PersiDict) else deepcopy(value)
             for name, value in self.get_params().items()
             if name not in overrides

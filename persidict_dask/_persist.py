@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from persidict import PersiDict, replace_unsafe_chars
 from persidict_dask._digest import digest
-from persidict_dask._persisted import Options, PersistedFunction
+from persidict_dask._persisted import Options, PersistedFunction, real_signature
 from persidict_dask._stores import Store, results_store
 
 P = ParamSpec("P")
@@ -82,7 +82,7 @@ def _check_function(function: Any) -> None:
 
 def _checked_ignore(function: Any, ignore: Iterable[str] | str) -> tuple[str, ...]:
     names = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    unknown = set(names) - set(inspect.signature(function).parameters)
+    unknown = set(names) - set(real_signature(function).parameters)
     if unknown:
         raise ValueError(f"{function.__qualname__} has no arguments {sorted(unknown)} to ignore")
     return names

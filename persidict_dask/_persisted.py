@@ -13,6 +13,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from persidict import NonEmptySafeStrTuple
 from persidict_dask._code import Fingerprint, fingerprint
 from persidict_dask._digest import digest, digest_arguments
+from persidict_dask._errors import UnstableKeyError
 from persidict_dask._provenance import provenance
 from persidict_dask._results import MISSING, Results
 from persidict_dask._stats import FunctionStats, count, stats_of
@@ -129,11 +130,7 @@ class PersistedFunction(Generic[P, R]):
 
     def _bound(self, args: Any, kwargs: Any) -> dict[str, Any]:
         """Return the arguments by name, so that equal calls are equal however they are spelled."""
-        try:
-            bound = self._signature.bind(*args, **kwargs)
-        except TypeError:
-            # a decorator may take other arguments than the function whose signature it shows
-            bound = inspect.signature(self.__wrapped__, follow_wrapped=False).bind(*args, **kwargs)
+        bound = self._real_signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return bound.arguments
 
@@ -153,8 +150,8 @@ class PersistedFunction(Generic[P, R]):
         self._results.annotate(call.key, note)
 
     @functools.cached_property
-    def _signature(self) -> inspect.Signature:
-        return inspect.signature(self.__wrapped__)
+    def _real_signature(self) -> inspect.Signature:
+        return real_signature(self.__wrapped__)
 
     # -- the code -------------------------------------------------------------------------------
 
@@ -183,7 +180,14 @@ class PersistedFunction(Generic[P, R]):
         bound = type(self).__new__(type(self))
         bound.__dict__.update(self.__dict__)
         bound._instance = (instance,)
+        bound.__dict__["__self__"] = instance
         return bound
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        shown = inspect.signature(self.__wrapped__)
+        parameters = list(shown.parameters.values())[len(self._instance) :]
+        return shown.replace(parameters=parameters)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -196,11 +200,14 @@ class PersistedFunction(Generic[P, R]):
         code = self.__wrapped__ if version is None else self._options.name
         return ("persisted", code, version, *self._instance)
 
-    def __dask_tokenize__(self) -> tuple[Any, ...]:
+    def __dask_tokenize__(self) -> tuple[str, ...]:
+        # strings only: of anything else Dask would take the repr
         if not self._options.enabled:
-            return ("plain", self.__wrapped__, *self._instance)
-        identity = (self._options.name, self._code_digits, *self._instance)
-        return ("persisted", *identity, self._results.ref.__dask_tokenize__())
+            from dask.base import tokenize
+
+            return "plain", tokenize(self.__wrapped__, *self._instance)
+        store = self._results.ref.__dask_tokenize__()
+        return "persisted", self._options.name, self._code_digits, store, digest(*self._instance)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._instance:
@@ -228,6 +235,14 @@ class _Call:
 
 
 _known: dict[tuple[Any, ...], PersistedFunction[Any, Any]] = {}
+
+
+def real_signature(function: Any) -> inspect.Signature:
+    """Return the signature of what is really called, whatever a decorator lets it look like.
+
+    By another one, calls that differ could look equal.
+    """
+    return inspect.signature(function, follow_wrapped=False)
 
 
 def _names_of(function: Any) -> dict[str, Any]:
@@ -270,9 +285,12 @@ def _rebuilt(
 
     The function itself may be incomplete yet, if it refers to the persisted one.
     """
-    if code is None:
-        return PersistedFunction(function, ref, options, names=names)
-    validate = options.validate and fingerprint(options.validate).hexdigest
-    same = (ref, replace(options, validate=None), validate, code.hexdigest)
     made = PersistedFunction(function, ref, options, code=code, names=names)
+    try:
+        validate = options.validate and fingerprint(options.validate).hexdigest
+    except UnstableKeyError:
+        return made
+    if code is None:
+        return made
+    same = (ref, replace(options, validate=None), validate, code.hexdigest)
     return _known.setdefault(same, made)

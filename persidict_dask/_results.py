@@ -56,12 +56,10 @@ class Results:
         except KeyError:
             return MISSING
         except (DamagedItemError, TypeError) as error:
-            if isinstance(error.__cause__, (ImportError, AttributeError)):
-                raise  # this process lacks code that others have: the result is good
-            self._set_aside(key, f"a damaged result is computed again: {error}")
+            self._give_up(key, error)
             return MISSING
         if self._validate is not None and not self._validate(value):
-            self._set_aside(key, None)
+            self._remove_unfit(key)
             return MISSING
         return value
 
@@ -77,7 +75,7 @@ class Results:
                     retrieve_value=ALWAYS_RETRIEVE,
                 )
             except DamagedItemError as error:
-                self._set_aside(key, f"a damaged result is replaced: {error}")
+                self._give_up(key, error)
                 continue
             except _UNFIT as error:
                 raise self._unfit(value, error) from error
@@ -129,10 +127,15 @@ class Results:
     def _notes(self) -> PersiDict[str]:
         return notes_beside(self.store)
 
-    def _set_aside(self, key: NonEmptySafeStrTuple, message: str | None) -> None:
+    def _give_up(self, key: NonEmptySafeStrTuple, error: Exception) -> None:
+        """Warn of a result that cannot be read, and remove it if nobody else can either."""
+        warnings.warn(f"a result is computed again: {error}", RuntimeWarning, stacklevel=5)
+        # a class or module that is missing here may be there for others, and the result is good
+        if not isinstance(error.__cause__, (ImportError, AttributeError)):
+            self._remove_unfit(key)
+
+    def _remove_unfit(self, key: NonEmptySafeStrTuple) -> None:
         """Remove what was found unfit, unless somebody has replaced it meanwhile."""
-        if message is not None:
-            warnings.warn(message, RuntimeWarning, stacklevel=4)
         for handle in self._changeable:
             seen = handle.get_item_if(
                 key,

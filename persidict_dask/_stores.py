@@ -8,7 +8,6 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
-from weakref import WeakValueDictionary
 
 from persidict import BasicS3Dict, FileDirDict, LocalDict, PersiDict, S3Dict, WriteOnceDict
 
@@ -95,7 +94,7 @@ class _Process:
 
     def __init__(self) -> None:
         self.name = uuid.uuid4().hex
-        self.memory: WeakValueDictionary[int, LocalDict[Any]] = WeakValueDictionary()
+        self.memory: dict[int, LocalDict[Any]] = {}  # what a reference names must stay
         self.opened: dict[StoreRef, Store] = {}
         self.lock = threading.RLock()
 
@@ -138,12 +137,12 @@ class StoreRef:
     def _made(self) -> Store:
         return self.cls(**{name: _inward(value) for name, value in self.params})
 
-    def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return type(self).__name__, _name_of(self.cls), self._plain_params()
+    def __dask_tokenize__(self) -> str:
+        from dask.base import tokenize
 
-    def _plain_params(self) -> tuple[tuple[str, Any], ...]:
-        """The parameters with classes by name, because Dask has no stable token for a class."""
-        return tuple((k, _name_of(v) if isinstance(v, type) else v) for k, v in self.params)
+        # classes by name, because Dask has no stable token for them
+        params = [(k, _name_of(v) if isinstance(v, type) else v) for k, v in self.params]
+        return str(tokenize(_name_of(self.cls), params))
 
     def __repr__(self) -> str:
         params = ", ".join(f"{name}={value!r}" for name, value in self.params)
