@@ -244,6 +244,21 @@ def test_a_damaged_cache_file_is_read_around_and_repaired(tmp_path, main, etags)
     assert data["a"] == [1]
 
 
+@pytest.mark.parametrize(("missing", "reads"), [("", 0), ("data", 1), ("etags", 1), ("new", 1)])
+def test_the_main_dict_is_read_only_when_it_has_to_be_and_then_once(
+    tmp_path, data, etags, monkeypatch, missing, reads
+):
+    main = FileDirDict(base_dir=tmp_path)
+    d = MutableDictCached(main_dict=main, data_cache=data, etag_cache=etags)
+    d["a"] = 1
+    {"data": data, "etags": etags, "new": LocalDict(), "": LocalDict()}[missing].clear()
+    main.update({"a": 2} if missing == "new" else {})
+    moved, original = [], os.read
+    monkeypatch.setattr(os, "read", lambda fd, n: moved.append(n) or original(fd, n))
+    assert d["a"] == (2 if missing == "new" else 1)
+    assert len(moved) == reads
+
+
 def test_two_wrappers_over_one_main_dict_never_serve_what_the_other_replaced(main):
     one, two = (
         MutableDictCached(main_dict=main, data_cache=LocalDict(), etag_cache=LocalDict(**ETAGS))

@@ -3,7 +3,7 @@
 import collections
 import copy
 import pickle
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -36,6 +36,12 @@ class DuckMapping(Duck):
         return []
 
 
+@Sequence.register
+@Mapping.register
+class Both(Duck):
+    """Registered as a sequence and as a mapping, so a mapping."""
+
+
 @pytest.mark.parametrize("cls", CLASSES)
 @pytest.mark.parametrize(
     ("arguments", "strings"),
@@ -64,7 +70,14 @@ def test_arguments_are_flattened_from_left_to_right(cls, arguments, strings):
 @pytest.mark.parametrize(
     "argument",
     [1, None, 1.5, {"a"}, {"a": 1}, {"a": 1}.keys(), iter(["a"]), b"a", range(2), [1], ["a", None]]
-    + [(c for c in "a"), DuckMapping("a"), collections.UserDict(a=1), frozenset("a"), object()],
+    + [
+        (c for c in "a"),
+        DuckMapping("a"),
+        Both("a"),
+        collections.UserDict(a=1),
+        frozenset("a"),
+        object(),
+    ],
     ids=repr,
 )
 def test_what_is_no_sequence_of_strings_is_a_type_error(cls, argument):

@@ -62,6 +62,14 @@ def test_only_a_valid_suffix_counts_as_one(component):
     assert len(sign_safe_str_tuple(component, 4)[0]) == len(component) + 5
 
 
+@pytest.mark.parametrize("length", [1, 4, 8, 26])
+def test_the_suffix_of_nothing_is_no_suffix(length):
+    digest = base64.b32encode(hashlib.md5(b"").digest()).decode().lower()
+    component = f"_{digest[:length]}"
+    assert unsign_safe_str_tuple(component, length) == component
+    assert len(sign_safe_str_tuple(component, length)[0]) == 2 * (length + 1)
+
+
 def test_a_key_that_looks_signed_is_left_alone():
     assert sign_safe_str_tuple("a_btax", 4) == "a_btax"
 
@@ -82,6 +90,10 @@ class TestBothFunctions:
 
     def test_no_components_change_nothing(self, function):
         assert function((), 4) == ()
+
+    @pytest.mark.parametrize("length", [-1, 0, 33])
+    def test_a_length_for_no_components_is_not_looked_at(self, function, length):
+        assert function((), length) == ()
 
     @pytest.mark.parametrize("source", ["a", ["a"], ("a",), SafeStrTuple("a"), [["a"]]])
     def test_takes_what_the_constructor_takes(self, function, source):
