@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 import weakref
 from collections.abc import Iterable
@@ -79,9 +80,14 @@ def _remember(
 ) -> None:
     """Keep a fingerprint while its function lives; a closure and its data are not kept alive."""
     try:
-        found = weakref.ref(function, lambda _: _cache.pop(key, None))
+        found = weakref.ref(function, functools.partial(_forget, _cache, key))
     except TypeError:
         return
     while len(_cache) >= _KEPT:
         _cache.pop(next(iter(_cache)), None)
     _cache[key] = (found, watches, made)
+
+
+def _forget(cache: dict[Any, Any], key: Any, _: Any) -> None:
+    """Given the cache, because at exit this module has no names any more."""
+    cache.pop(key, None)

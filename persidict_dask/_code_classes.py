@@ -87,8 +87,9 @@ def _metaclass(walker: CodeWalker, cls: type) -> bytes:
     kind = type(cls)
     if kind in _PLAIN_METACLASSES and not _has_foreign_hook(cls):
         return b""
-    annotations = {key: str(value) for key, value in vars(cls).get("__annotations__", {}).items()}
-    return walker.token(kind) + walker.token(annotations)
+    annotations = vars(cls).get("__annotations__")
+    texts = [(k, str(v)) for k, v in annotations.items()] if isinstance(annotations, dict) else []
+    return walker.token(kind) + walker.token(texts)
 
 
 def _has_foreign_hook(cls: type) -> bool:
@@ -107,7 +108,7 @@ def _fields(walker: CodeWalker, cls: type) -> Iterator[bytes]:
     if fields:
         yield walker.token(repr(vars(cls).get("__dataclass_params__")))
     if "_fields" in vars(cls) and issubclass(cls, tuple):
-        yield walker.token((cls._fields, getattr(cls, "_field_defaults", {})))
+        yield walker.token((vars(cls)["_fields"], getattr(cls, "_field_defaults", {})))
 
 
 def _members(walker: CodeWalker, cls: type, name: str) -> Iterator[bytes]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.metadata
+import importlib.util
 import inspect
 import os
 import site
 import sys
 import sysconfig
 import types
+from importlib.machinery import EXTENSION_SUFFIXES
 from typing import Any, NamedTuple
 
 PROJECT = "project"
@@ -43,8 +46,8 @@ def module_of(obj: Any) -> str:
         return obj.__name__
     if isinstance(obj, types.FunctionType):
         return str(obj.__globals__.get("__name__", "__main__"))
-    holder = getattr(obj, "__objclass__", obj)
-    return str(getattr(holder, "__module__", None) or "builtins")
+    module = getattr(getattr(obj, "__objclass__", obj), "__module__", None)
+    return module if isinstance(module, str) else "builtins"  # some types have a descriptor there
 
 
 def place(obj: Any) -> str:
@@ -80,6 +83,21 @@ def origin_of_module(module: str) -> Origin:
         return PROJECT_ORIGIN
     name = _distribution(top)
     return Origin(LIBRARY, name or top, _version(name or top, top) or "unknown")
+
+
+def compiled_version(module: str) -> str:
+    """Content hash of an extension module of the project, whose code cannot be read."""
+    file = _file_of(module)
+    if file is None or not file.endswith(tuple(EXTENSION_SUFFIXES)):
+        return ""
+    status = os.stat(file)
+    return _file_hash(file, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=64)
+def _file_hash(file: str, mtime: int, size: int) -> str:
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "blake2b").hexdigest()[:16]
 
 
 def _file_of(module: str) -> str | None:

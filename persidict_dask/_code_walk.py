@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from persidict_dask import _code_classes
 from persidict_dask._code_flow import flow_token
-from persidict_dask._code_origin import PROJECT, find, module_of, origin_of, place
+from persidict_dask._code_origin import (
+    PROJECT,
+    Origin,
+    compiled_version,
+    find,
+    module_of,
+    origin_of,
+    place,
+)
 from persidict_dask._code_reads import Import, Read, reads_of
 from persidict_dask._code_watch import (
     MISSING,
@@ -23,6 +31,7 @@ from persidict_dask._code_watch import (
     mapping_look,
 )
 from persidict_dask._digest_frame import frame, frame_all
+from persidict_dask._digest_objects import pickles_by_default
 from persidict_dask._digest_walk import SCALARS, Walker
 from persidict_dask._errors import UnstableKeyError
 
@@ -102,13 +111,15 @@ class CodeWalker(Walker):
             return self._module(obj)
         if isinstance(obj, types.CodeType):
             return flow_token(obj)
-        return _code_classes.descriptor_token(self, obj) or self._built_in(obj)
+        return _code_classes.descriptor_token(self, obj) or self.library(obj)
 
     def library(self, obj: Any, name: str = "") -> bytes:
-        """Token of what is known by name and version."""
-        origin = origin_of(module_of(obj), ())
-        if origin.kind != PROJECT:
-            self.versions[origin.name] = origin.version
+        """Token of what is known by name and version, or by the file it was compiled to."""
+        module = module_of(obj)
+        origin = origin_of(module)
+        if origin.kind == PROJECT:
+            origin = Origin(PROJECT, module, compiled_version(module))
+        self.versions[origin.name] = origin.version
         return frame(b"library", f"{origin} {place(obj)} {name}".encode())
 
     def _function(self, f: types.FunctionType) -> bytes:
@@ -233,12 +244,6 @@ class CodeWalker(Walker):
         reads = (self._global(vars(module), Read(name, ())) for name in names)
         return frame_all(b"module", (self.token(names), *reads))
 
-    def _built_in(self, function: Any) -> bytes:
-        holder = getattr(function, "__self__", None)
-        if holder is None or isinstance(holder, types.ModuleType):
-            return self.library(function)
-        return frame_all(b"bound", (self.token(function.__name__), self.token(holder)))
-
     def _watch(self, obj: Any, watches: Watches) -> bool:
         """Watch an object; False when its parts need no watching any more."""
         kind = type(obj)
@@ -262,13 +267,12 @@ class CodeWalker(Walker):
         return True
 
 
+_POINTER: Final = tuple.__itemsize__
 _BUFFERS: Final = (bytearray, memoryview)
 _FIXED: Final = frozenset({types.MethodType, *SCALARS, types.SimpleNamespace})
 
 
 def _has_plain_state(kind: type) -> bool:
     """Is all of an instance in its `__dict__`?"""
-    is_plain = kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ is object.__reduce__
-    has_dict = kind.__dictoffset__ != 0
-    is_bare = kind.__basicsize__ <= object.__basicsize__ + 2 * 8
-    return is_plain and has_dict and is_bare and kind.__getstate__ is object.__getstate__
+    is_bare = kind.__basicsize__ <= object.__basicsize__ + 2 * _POINTER
+    return pickles_by_default(kind) and kind.__dictoffset__ != 0 and is_bare

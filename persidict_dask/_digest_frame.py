@@ -1,9 +1,9 @@
-"""The bytes of the digest scheme: framed, length-prefixed tokens, and the tree over large buffers."""
+"""The bytes of the digest scheme: length-prefixed tokens, and the tree over large buffers."""
 
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from xxhash import xxh3_128, xxh3_128_digest
 
@@ -19,8 +19,8 @@ LEAF: Final = 1 << 20
 _FLUSH: Final = 1 << 16
 
 
-def frame(tag: bytes, payload: bytes | memoryview) -> bytes:
-    """Token of a payload: itself with tag and length in front, or a hash of that when it is long."""
+def frame(tag: bytes, payload: Any) -> bytes:
+    """Token of a payload: itself behind tag and length, or a hash of that when it is long."""
     size = len(payload)
     if size <= INLINE:
         return b"%b %d:%b" % (tag, size, payload)

@@ -123,7 +123,7 @@ class _Graph:
 
 
 def components(edges: dict[int, list[int]], root: int) -> Iterable[list[int]]:
-    """Strongly connected components, those that others lead to first (Tarjan, without recursion)."""
+    """Strongly connected components, the lowest first (Tarjan, without recursion)."""
     order: dict[int, int] = {}
     low: dict[int, int] = {}
     stack: list[int] = []
@@ -152,7 +152,7 @@ def components(edges: dict[int, list[int]], root: int) -> Iterable[list[int]]:
 
 
 def _popped(stack: list[int], on_stack: set[int], last: int) -> list[int]:
-    component = []
+    component: list[int] = []
     while not component or component[-1] != last:
         component.append(stack.pop())
     on_stack.difference_update(component)

@@ -22,9 +22,15 @@ def _numpy() -> Any:
 
 
 def array_token(walker: Walker, array: Any) -> bytes:
-    """Token of an array without its class: what frames, masks and matrices are made of."""
+    """Token of an array without its class: what frames, masks and matrices are made of.
+
+    The order of bytes does not count: it is not the same on all machines, nor after pickling.
+    """
     shape = ",".join(map(str, array.shape)).encode()
-    head = _dtype_token(array.dtype) + frame(b"shape", shape)
+    dtype = array.dtype if array.dtype.kind == "T" else array.dtype.newbyteorder("<")
+    if dtype.str != array.dtype.str:
+        array = array.astype(dtype)
+    head = _dtype_token(dtype) + frame(b"shape", shape)
     return frame(b"ndarray", head + _content(walker, array))
 
 
@@ -67,8 +73,7 @@ def _gathered(array: Any) -> bytes:
     flags = ["external_loop", "buffered", "zerosize_ok"]
     blocks = _numpy().nditer(array, flags, order="C", buffersize=_BLOCK)
     for block in blocks:
-        if block.size:
-            stream.add(_bytes_of(block).tobytes())  # the iterator uses its buffer again
+        stream.add(block.tobytes())  # the iterator uses its buffer again
     return stream.token(b"buffer")
 
 
@@ -104,6 +109,8 @@ def _ndarray(walker: Walker, array: Any) -> bytes:
 def _masked(walker: Walker, array: Any) -> bytes:
     """What lies under the mask does not count."""
     np = _numpy()
+    if array is np.ma.masked:
+        return frame(b"masked", b"")
     mask = np.ma.getmaskarray(array)
     data = np.array(np.ma.getdata(array), order="C", subok=False)
     if data.dtype.names is None:
@@ -116,7 +123,6 @@ def _masked(walker: Walker, array: Any) -> bytes:
         array_token(walker, data),
         array_token(walker, mask),
         array_token(walker, np.asarray(array.fill_value)),
-        walker.token(bool(array.hardmask)),
     )
     return frame_all(b"masked", parts)
 

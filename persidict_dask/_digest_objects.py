@@ -5,6 +5,7 @@ from __future__ import annotations
 import copyreg
 import dataclasses
 import functools
+import types
 from typing import TYPE_CHECKING, Any
 
 from persidict_dask._digest_frame import frame, frame_all
@@ -50,6 +51,15 @@ def definition(walker: Walker, obj: Any) -> bytes:
     return walker.definition(obj)
 
 
+def built_in(walker: Walker, function: Any) -> bytes:
+    """A built-in function, or a method of a built-in object together with that object."""
+    holder = getattr(function, "__self__", None)
+    if holder is None or isinstance(holder, (types.ModuleType, type)):
+        return walker.definition(function)
+    parts = (walker.token(function.__name__), walker.at(".__self__", holder))
+    return frame_all(b"bound", parts)
+
+
 def member(walker: Walker, obj: enum.Enum) -> bytes:
     """An enum member: its class, its name and its value."""
     parts = (_class(walker, obj), walker.token(obj._name_), walker.at(".value", obj._value_))
@@ -87,7 +97,7 @@ def set_with_state(walker: Walker, obj: Any) -> bytes:
     return frame_all(b"setlike", (_class(walker, obj), members, state))
 
 
-def reduces_as_builtin(cls: type) -> bool:
+def reduces_as_builtin(cls: Any) -> bool:
     """Does the class leave it to `set` or `frozenset` how it is pickled?"""
     return cls.__reduce__ in (set.__reduce__, frozenset.__reduce__) and (
         cls.__reduce_ex__ is object.__reduce_ex__
@@ -105,6 +115,15 @@ def store(walker: Walker, obj: Any) -> bytes:
 def collection(_: Walker, obj: Any) -> bytes:
     """Dask collections and futures have a recipe, not a content that is known here."""
     raise refuse(obj, "its value is not computed yet: pass it as a Dask argument, or compute it")
+
+
+def error(walker: Walker, obj: BaseException) -> bytes:
+    """An exception: arguments and attributes, not where it was raised.
+
+    What `pickle` would take depends on whether somebody taught it to keep tracebacks.
+    """
+    state = walker.attributes(b"attributes", vars(obj).items())
+    return frame_all(b"error", (_class(walker, obj), walker.at(".args", obj.args), state))
 
 
 def reduced(walker: Walker, obj: Any) -> bytes:
@@ -157,10 +176,10 @@ def _argument(walker: Walker, part: Any) -> bytes:
 
 
 def _state(walker: Walker, obj: Any, state: Any) -> bytes:
-    cls = type(obj)
+    cls: Any = type(obj)
     if state is None:
         return b""
-    if isinstance(state, tuple) and _pickles_by_default(cls):
+    if isinstance(state, tuple) and pickles_by_default(cls):
         state = {**(state[0] or {}), **state[1]}  # instance dict and slots
     if type(state) is dict and all(type(key) is str for key in state):
         hidden = _cached_names(cls)
@@ -169,7 +188,8 @@ def _state(walker: Walker, obj: Any, state: Any) -> bytes:
     return frame(b"state", walker.token(state))
 
 
-def _pickles_by_default(cls: type) -> bool:
+def pickles_by_default(cls: Any) -> bool:
+    """Does the class leave all of its pickling to `object`?"""
     return (
         cls.__reduce_ex__ is object.__reduce_ex__
         and cls.__reduce__ is object.__reduce__
@@ -178,7 +198,7 @@ def _pickles_by_default(cls: type) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)
-def _cached_names(cls: type) -> frozenset[str]:
+def _cached_names(cls: Any) -> frozenset[str]:
     """Cached properties are computed from the rest: whether they were asked for does not count."""
     members = (pair for base in cls.__mro__ for pair in vars(base).items())
     return frozenset(
@@ -187,13 +207,15 @@ def _cached_names(cls: type) -> frozenset[str]:
 
 
 def _own(obj: Any) -> dict[str, Any]:
-    hidden = _cached_names(type(obj))
+    cls: Any = type(obj)
+    hidden = _cached_names(cls)
     return {key: value for key, value in getattr(obj, "__dict__", {}).items() if key not in hidden}
 
 
 def _builtin_part(walker: Walker, obj: Any) -> bytes:
     """What a dataclass has from a built-in base: `class Row(dict)` has its pairs."""
-    for base in (dict, list, tuple, str, int, float, bytes):
+    bases: tuple[Any, ...] = (dict, list, tuple, str, int, float, bytes)
+    for base in bases:
         if isinstance(obj, base):
             return walker.token(base(obj))
     return b""

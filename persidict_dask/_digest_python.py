@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-import datetime
+import datetime as dt
 import decimal
 import fractions
 import functools
@@ -81,8 +81,8 @@ SCALARS.update(
         decimal.Decimal: _by_text(b"Decimal"),
         fractions.Fraction: _by_text(b"Fraction"),
         uuid.UUID: lambda value: frame(b"UUID", value.bytes),
-        datetime.date: lambda value: frame(b"date", value.isoformat().encode()),
-        datetime.timedelta: lambda value: frame(
+        dt.date: lambda value: frame(b"date", value.isoformat().encode()),
+        dt.timedelta: lambda value: frame(
             b"timedelta", b"%d %d %d" % (value.days, value.seconds, value.microseconds)
         ),
     }
@@ -146,7 +146,7 @@ def _pattern(walker: Walker, pattern: re.Pattern[Any]) -> bytes:
     return _parts(walker, b"pattern", pattern, ("pattern", "flags"))
 
 
-def _time(walker: Walker, moment: datetime.time | datetime.datetime) -> bytes:
+def _time(walker: Walker, moment: dt.time | dt.datetime) -> bytes:
     """Wall clock, fold and zone: two zones with one offset are not the same zone."""
     wall = moment.replace(tzinfo=None).isoformat()
     tag = type(moment).__name__.encode()
@@ -185,8 +185,8 @@ EXACT: dict[type, Handler] = {
     slice: _slice,
     range: _range,
     re.Pattern: _pattern,
-    datetime.time: _time,
-    datetime.datetime: _time,
+    dt.time: _time,
+    dt.datetime: _time,
     functools.partial: _partial,
     types.MethodType: _method,
 }

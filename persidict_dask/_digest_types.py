@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from persidict_dask import _digest_arrow, _digest_numpy, _digest_pandas
 from persidict_dask import _digest_objects as objects
+from persidict_dask._code_origin import module_of
 from persidict_dask._digest_python import EXACT
 from persidict_dask._digest_walk import SCALARS
 
@@ -37,10 +38,8 @@ _LIBRARIES: dict[str, dict[str, Handler]] = {
 
 _DEFINITIONS = (
     types.FunctionType,
-    types.BuiltinFunctionType,
     types.MethodDescriptorType,
     types.WrapperDescriptorType,
-    types.MethodWrapperType,
     types.ClassMethodDescriptorType,
     types.ModuleType,
     types.CodeType,
@@ -85,15 +84,19 @@ def _find(cls: type) -> Handler:
 def _of_library(cls: type) -> Handler | None:
     """By the names of the type and its bases: nothing is imported for it."""
     for base in cls.__mro__:
-        handlers = _LIBRARIES.get(base.__module__.partition(".")[0], {})
+        handlers = _LIBRARIES.get(module_of(base).partition(".")[0], {})
         if base.__name__ in handlers:
             return handlers[base.__name__]
     return None
 
 
 def _of_kind(cls: type) -> Handler:
-    if issubclass(cls, _DEFINITIONS):
+    if issubclass(cls, _DEFINITIONS) or cls.__name__ == "cython_function_or_method":
         return objects.definition
+    if issubclass(cls, (types.BuiltinFunctionType, types.MethodWrapperType)):
+        return objects.built_in
+    if issubclass(cls, BaseException):
+        return objects.error
     if issubclass(cls, enum.Enum):
         return objects.member
     if dataclasses.is_dataclass(cls):

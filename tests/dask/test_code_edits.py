@@ -41,7 +41,9 @@ def arranged(text: str, place: str) -> str:
         return text + "\ntarget = f\n"
     if place == "closure":
         future, rest = _without_future(text)
-        return f"{future}def make():\n{textwrap.indent(rest, '    ')}\n    return f\ntarget = make()\n"
+        return (
+            f"{future}def make():\n{textwrap.indent(rest, '    ')}\n    return f\ntarget = make()\n"
+        )
     lines = text.splitlines(keepends=True)
     (node,) = [n for n in ast.parse(text).body if getattr(n, "name", None) == "f"]
     first = min([node.lineno, *(d.lineno for d in node.decorator_list)]) - 1
@@ -62,9 +64,7 @@ def fingerprints(place: str, folder: Path) -> dict[str, str]:
     from persidict_dask._code import fingerprint
 
     sys.path.insert(0, str(folder))
-    return {
-        path.stem: fingerprint(_target(place, path)).hexdigest for path in folder.glob("*.py")
-    }
+    return {path.stem: fingerprint(_target(place, path)).hexdigest for path in folder.glob("*.py")}
 
 
 def _target(place: str, path: Path) -> object:
@@ -99,7 +99,11 @@ def _sides(place: str, tmp_path: Path, edits: dict[str, tuple[str, str]]) -> Ite
     before, after, again = _reports(place, tmp_path, edits)
     assert len(before) == len(edits)
     assert before == again
-    return zip(sorted(before), *([side[k] for k in sorted(before)] for side in (before, after)))
+    return zip(
+        sorted(before),
+        *([side[k] for k in sorted(before)] for side in (before, after)),
+        strict=True,
+    )
 
 
 def pytest_generate_tests(metafunc):
