@@ -8,17 +8,18 @@ import pytest
 import persidict
 
 ROOT = pathlib.Path(__file__).parent.parent
-LEVELS = [
-    "jokers_and_status_flags exceptions safe_chars _words",
-    "safe_str_tuple safe_str_tuple_signing _retry _windows _codecs _json_pandas _blobs "
-    + "_folder_blobs",
-    "_primitives _conditional _classic persi_dict",
-    "_item_dict _stored_dict local_dict empty_dict _wrapped_dict",
-    "file_dir_dict basic_s3_dict cached_mutable_dict cached_appendonly_dict write_once_dict",
-    "s3_dict_file_dir_cached overlapping_multi_dict",
-    "__init__ testing",
-]
-LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
+LEVELS = """
+jokers_and_status_flags exceptions safe_chars _words
+safe_str_tuple safe_str_tuple_signing _retry _windows _codecs _json_pandas _blobs _folder_blobs
+_primitives _conditional _classic persi_dict
+_item_dict _stored_dict local_dict empty_dict _wrapped_dict
+file_dir_dict basic_s3_dict cached_mutable_dict cached_appendonly_dict write_once_dict
+s3_dict_file_dir_cached overlapping_multi_dict
+__init__ testing
+"""
+LEVEL = {
+    name: level for level, names in enumerate(LEVELS.strip().splitlines()) for name in names.split()
+}
 # What a public module of persidict may be imported for, besides the names of the package itself.
 PUBLIC_MODULES = {name for name in LEVEL if not name.startswith("_")}
 OPTIONAL = {"dask", "distributed", "bokeh", "boto3", "botocore", "pandas", "numpy", "pyarrow"}
