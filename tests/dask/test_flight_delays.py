@@ -379,7 +379,7 @@ def test_a_killed_run_resumes_with_exactly_what_was_missing(first, tmp_path):
 
 def kill_after(results, process, store):
     """Kill driver and workers at once when the store holds so many results."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while results_in(store) < results:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline

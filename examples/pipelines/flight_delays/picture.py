@@ -47,11 +47,12 @@ def picture(
     """The picture as the bytes of a PNG file."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     file = io.BytesIO()
     with rc_context(STYLE):
-        figure = Figure(figsize=(15, 9.6), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
+        layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
+        figure = Figure(figsize=(15, 9.6), layout=layout)
         headline(figure, totals)
         draw(figure, totals, scores, carriers)
         figure.savefig(file, format="png", dpi=110)

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
-import dask
-from dask.delayed import Delayed
+from dask.delayed import Delayed, delayed
 
 from persidict_dask import persist
 
@@ -47,7 +46,7 @@ class Plan:
     def add(self, step: str, label: str, *args: Any) -> Delayed:
         """One call of a step; its task is called after the step, the month and the airport."""
         name = f"{step}-{label}" if label else step
-        call = dask.delayed(getattr(self.step, step))
+        call = delayed(getattr(self.step, step))
         self.tasks[name] = call(*args, dask_key_name=name)
         return self.tasks[name]
 
