@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 
@@ -18,7 +18,7 @@ from persidict.jokers_and_status_flags import (
 )
 from persidict.safe_str_tuple import NonEmptySafeStrTuple
 from persidict.testing._conditional import Got, attempt, copied, current_etag, mismatch
-from persidict.testing._fixtures import AnyDict, DictFixtures
+from persidict.testing._fixtures import AnyDict, Capability, DictFixtures, needs
 from persidict.testing._interleaved import Interleaved
 from persidict.testing._oracle import (
     DISCARDS,
@@ -31,7 +31,7 @@ from persidict.testing._oracle import (
     etag_of,
     oracle,
 )
-from persidict.testing._table import Row, rows
+from persidict.testing._table import DELETE, Row, rows
 
 Key = NonEmptySafeStrTuple
 Run = Callable[[AnyDict, Key], Any]
@@ -116,12 +116,27 @@ class InterleavingSuite(DictFixtures):
         """Open the handle of the other writer, which may change items if anybody may."""
         return self.open(storage)
 
-    @pytest.mark.parametrize("present", [False, True], ids=["absent", "present"])
+    items_change: ClassVar[Capability] = True
+    """Existing items can be overwritten and removed, so that something can interfere."""
+
     @pytest.mark.parametrize("operation", OPERATIONS)
-    def test_conditional_operations(
-        self, storage: Any, d: AnyDict, operation: str, present: bool
+    def test_conditional_operations_on_absent_items(
+        self, storage: Any, d: AnyDict, operation: str
     ) -> None:
         """Every row of the table, with every interference at every point."""
+        self._check_conditional(storage, d, operation, present=False)
+
+    @needs("items_change")
+    @pytest.mark.parametrize("operation", OPERATIONS)
+    def test_conditional_operations_on_present_items(
+        self, storage: Any, d: AnyDict, operation: str
+    ) -> None:
+        """Every row of the table, with every interference at every point."""
+        self._check_conditional(storage, d, operation, present=True)
+
+    def _check_conditional(
+        self, storage: Any, d: AnyDict, operation: str, *, present: bool
+    ) -> None:
         wrong: list[str] = []
         for row in rows(operation, present=present):
             wrong += self._races(storage, d, partial(self._conditional, row), present=present)
@@ -137,12 +152,56 @@ class InterleavingSuite(DictFixtures):
         unguarded = written and call.condition is ANY_ETAG and not self.policy.insert_only
         return Operation(str(call), call.on, model, _vanishings(call), unguarded)
 
-    @pytest.mark.parametrize("present", [False, True], ids=["absent", "present"])
-    def test_other_operations(
-        self, storage: Any, d: AnyDict, present: bool, monkeypatch: pytest.MonkeyPatch
+    @needs("items_change")
+    @pytest.mark.parametrize("operation", ["set_item_if", "setdefault_if", "discard_item_if"])
+    def test_items_that_vanish_in_the_last_moment(
+        self, storage: Any, d: AnyDict, operation: str
+    ) -> None:
+        """After a first look, an item that is gone when it is needed is absent and unmet."""
+        rival, wrong = self.rival(storage), []
+        for n, row in enumerate(rows(operation, present=True)):
+            steps = self._steps(rival, d, Key("count", str(n)), row)
+            if steps >= 2 and row.value != DELETE and not self._succeeds(row):
+                key = Key("vanish", str(n))
+                call = self._planted_call(rival, key, row)
+                with Interleaved(self.seam(d), before={steps: partial(rival.discard, key)}):
+                    got = attempt(partial(call.on, d, key))
+                if got.result != absent_result(met=False):
+                    wrong.append(f"{call}: {got}")
+        assert not wrong, "\n".join(wrong)
+
+    def _steps(self, rival: AnyDict, d: AnyDict, key: Key, row: Row) -> int:
+        call = self._planted_call(rival, key, row)
+        with Interleaved(self.seam(d), before={99: lambda: None}) as seam:
+            call.on(d, key)
+        return len(seam.calls)
+
+    def _planted_call(self, rival: AnyDict, key: Key, row: Row) -> Call:
+        other = self._planted(rival, key, present=True)
+        return row.call(current=current_etag(rival, key), other=other, value=self.value(2))
+
+    def _succeeds(self, row: Row) -> bool:
+        """Return whether the call writes, also if the item has gone."""
+        call = row.call(current=ETagValue("current"), other=ETagValue("other"), value=0)
+        outcome = oracle(Version(ETagValue("current"), 1), call, self.policy)
+        return outcome.state is not None and outcome.state.etag == NEW_ETAG
+
+    def test_other_operations_on_absent_items(
+        self, storage: Any, d: AnyDict, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Assignments, removals and `transform_item`, with every interference at every point."""
         monkeypatch.setattr("time.sleep", lambda seconds: None)
+        self._check_others(storage, d, present=False)
+
+    @needs("items_change")
+    def test_other_operations_on_present_items(
+        self, storage: Any, d: AnyDict, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Assignments, removals and `transform_item`, with every interference at every point."""
+        monkeypatch.setattr("time.sleep", lambda seconds: None)
+        self._check_others(storage, d, present=True)
+
+    def _check_others(self, storage: Any, d: AnyDict, *, present: bool) -> None:
         wrong: list[str] = []
         for operation in self._plain():
             wrong += self._races(storage, d, lambda *_, o=operation: o, present=present)
@@ -214,7 +273,7 @@ class InterleavingSuite(DictFixtures):
 
     def _possible(self, *, present: bool) -> tuple[Interference, ...]:
         if self.policy.insert_only:
-            return () if present else (WRITE,)
+            return (WRITE,)
         return ON_PRESENT if present else ON_ABSENT
 
     def _races_run(self, d: AnyDict) -> int:

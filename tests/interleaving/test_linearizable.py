@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from persidict import AppendOnlyDictCached, FileDirDict, LocalDict, MutableDictCached, WriteOnceDict
-from persidict.testing import APPEND_ONLY, APPEND_ONLY_CACHED, WRITE_ONCE, InterleavingSuite
+from persidict.testing import APPEND_ONLY, APPEND_ONLY_CACHED, WRITE_ONCE, InterleavingSuite, Lacks
 
 from ..conformance.backends import Storage
 from ..conformance.third_party import MinimalDict, VersionedDict
+
+NEVER = Lacks("its items never change")
 
 
 class TestFolder(InterleavingSuite):
@@ -21,6 +23,7 @@ class TestFolder(InterleavingSuite):
 
 class TestFolderAppendOnly(TestFolder):
     policy = APPEND_ONLY
+    items_change = NEVER
 
     def open(self, storage: Storage, **options: Any) -> FileDirDict[Any]:
         return storage.folder(append_only=True, **options)
@@ -33,6 +36,7 @@ class TestMemory(InterleavingSuite):
 
 class TestMemoryAppendOnly(TestMemory):
     policy = APPEND_ONLY
+    items_change = NEVER
 
     def open(self, storage: Storage, **options: Any) -> LocalDict[Any]:
         return storage.local(append_only=True, **options)
@@ -79,6 +83,7 @@ class TestCacheBehindCache(TestCached):
 
 class TestCachedAppendOnly(InterleavingSuite):
     policy = APPEND_ONLY_CACHED
+    items_change = NEVER
 
     def open(self, storage: Storage, **options: Any) -> AppendOnlyDictCached[Any]:
         return storage.cached_append_only(
@@ -94,6 +99,7 @@ class TestCachedAppendOnly(InterleavingSuite):
 
 class TestWriteOnce(InterleavingSuite):
     policy = WRITE_ONCE
+    items_change = NEVER
 
     def open(self, storage: Storage, **options: Any) -> WriteOnceDict[Any]:
         return WriteOnceDict(wrapped_dict=self.rival(storage), **options)
