@@ -249,8 +249,6 @@ class CodeWalker(Walker):
         kind = type(obj)
         if isinstance(obj, types.FunctionType):
             watches.look(id(obj), function_look(obj))
-            watches.look(id(vars(obj)), mapping_look(vars(obj)))
-            watches.look(id(obj.__kwdefaults__), mapping_look(obj.__kwdefaults__ or {}))
         elif isinstance(obj, type):
             watches.look(id(obj), class_look(obj))
         elif kind is dict:

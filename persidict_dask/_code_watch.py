@@ -60,15 +60,18 @@ def _name_look(namespace: dict[str, Any], names: dict[str, Any]) -> Look:
 
 
 def function_look(function: types.FunctionType) -> Look:
-    """Code, defaults and closure of a function, which is not kept alive by the look."""
+    """Code, defaults, attributes and closure; the function is not kept alive by the look."""
     found = weakref.ref(function)
 
     def look() -> tuple[Any, ...]:
         f = found()
         if f is None:
             return ()
-        own = (f.__code__, f.__defaults__, f.__kwdefaults__)
-        return own + tuple(map(cell_content, f.__closure__)) if f.__closure__ else own
+        parts: tuple[Any, ...] = (f.__code__, f.__defaults__, f.__kwdefaults__)
+        for pairs in (f.__kwdefaults__, f.__dict__):
+            if pairs:
+                parts += (*pairs, *pairs.values())
+        return parts + tuple(map(cell_content, f.__closure__)) if f.__closure__ else parts
 
     return look
 

@@ -14,7 +14,7 @@ import uuid
 from array import array
 from typing import TYPE_CHECKING, Any
 
-from persidict_dask._digest_frame import frame, frame_all
+from persidict_dask._digest_frame import INLINE, frame, frame_all
 from persidict_dask._digest_walk import SCALARS
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 def _int(value: int) -> bytes:
     size = value.bit_length() // 8 + 1
-    return frame(b"int", value.to_bytes(size, "little", signed=True))
+    payload = value.to_bytes(size, "little", signed=True)
+    return b"int %d:%b" % (size, payload) if size <= INLINE else frame(b"int", payload)
 
 
 _pack_double = struct.Struct("<d").pack
@@ -48,7 +49,9 @@ def _complex(value: complex) -> bytes:
 
 
 def _str(value: str) -> bytes:
-    return frame(b"str", value.encode("utf-8", "surrogatepass"))
+    payload = value.encode("utf-8", "surrogatepass")
+    size = len(payload)
+    return b"str %d:%b" % (size, payload) if size <= INLINE else frame(b"str", payload)
 
 
 def _bytes(value: bytes) -> bytes:

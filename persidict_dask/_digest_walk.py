@@ -56,10 +56,11 @@ class Walker:
 
     def sequence(self, tag: bytes, items: Iterable[Any]) -> bytes:
         """Token of members in their order."""
-        stream, tokens, done = Stream(), list[bytes](), 0
+        stream, tokens, done, scalar_of = Stream(), list[bytes](), 0, SCALARS.get
         try:
             for item in items:
-                tokens.append(self.token(item))
+                scalar = scalar_of(type(item))
+                tokens.append(self.token(item) if scalar is None else scalar(item))
                 if len(tokens) == _CHUNK:
                     stream.add(b"".join(tokens))
                     done += len(tokens)
@@ -80,12 +81,11 @@ class Walker:
 
     def ordered_mapping(self, tag: bytes, pairs: Iterable[tuple[Any, Any]]) -> bytes:
         """Token of pairs whose order does count."""
-        return self._joined(tag, (self._pair(key, value) for key, value in pairs))
+        return self._joined(tag, [self._pair(key, value) for key, value in pairs])
 
     def attributes(self, tag: bytes, names: Iterable[tuple[str, Any]]) -> bytes:
         """Token of named parts whose order does not count."""
-        pairs = (SCALARS[str](name) + self.at(f".{name}", value) for name, value in names)
-        return self._joined(tag, sorted(pairs))
+        return self._joined(tag, sorted(self._attribute(name, value) for name, value in names))
 
     def remember(self, obj: Any, token: bytes) -> None:
         """Keep a token, and the object with it, so that its id is not given away."""
@@ -125,13 +125,25 @@ class Walker:
             raise
 
     def _pair(self, key: Any, value: Any) -> bytes:
-        return self.at("{…}", key) + self.at(f"[{key!r:.80}]", value)
+        head = self.at("{…}", key)
+        try:
+            return head + self.token(value)
+        except UnstableKeyError as error:
+            error.prepend(f"[{key!r:.80}]")
+            raise
+
+    def _attribute(self, name: str, value: Any) -> bytes:
+        try:
+            return SCALARS[str](name) + self.token(value)
+        except UnstableKeyError as error:
+            error.prepend(f".{name}")
+            raise
 
     @staticmethod
-    def _joined(tag: bytes, tokens: Iterable[bytes]) -> bytes:
+    def _joined(tag: bytes, tokens: list[bytes]) -> bytes:
         stream = Stream()
-        for token in tokens:
-            stream.add(token)
+        for at in range(0, len(tokens), _CHUNK):
+            stream.add(b"".join(tokens[at : at + _CHUNK]))
         return stream.token(tag)
 
     def _descend(self, obj: Any) -> bytes:
