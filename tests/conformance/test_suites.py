@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 from itertools import pairwise
 from typing import Any
 
@@ -134,3 +136,15 @@ def test_interleaved_acts_between_two_steps() -> None:
     assert steps.calls == ["_write", "_write", "_write"]
     assert seen == [1]
     assert not {"_stat", "_read", "_write", "_remove"} & set(vars(d))
+
+
+@pytest.mark.parametrize(
+    ("module", "spared"), [("persidict", "pytest"), ("persidict.testing", "hypothesis")]
+)
+def test_imports_only_what_it_needs(module: str, spared: str) -> None:
+    """The package needs no pytest, and the suites need no hypothesis."""
+    code = f"import sys, {module}; print({spared!r} in sys.modules)"
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed == "False\n"
