@@ -17,8 +17,8 @@ from dask.base import tokenize
 from distributed import Client
 from distributed.protocol import deserialize, serialize
 
-from persidict import FileDirDict, LocalDict
-from persidict_dask import UnstableKeyError, persist
+from persidict import FileDirDict, LocalDict, MutableDictCached
+from persidict_dask import StoreRef, UnstableKeyError, open_store, persist
 
 STEPS = """
 from counting import ran
@@ -48,6 +48,10 @@ def unstorable(x):
 def plain(x):
     ran("plain")
     return [x]
+
+def put(ref, key, value):
+    ref.open()[key] = value
+    return ref.open() is ref.open()
 
 class Model:
     def __init__(self, weight):
@@ -444,6 +448,15 @@ def test_distributed_takes_functions_as_arguments(steps, tmp_path):
     for each in (steps.double, function):
         copy = deserialize(*serialize(each))
         assert copy.key_of(3) == each.key_of(3)
+
+
+def test_references_to_stores_are_arguments_of_tasks(client, steps, tmp_path):
+    """Workers open what the driver named, each once, and see each other's items."""
+    parts = ("main_dict", "data_cache", "etag_cache")
+    store = MutableDictCached(**{part: open_store(tmp_path / part) for part in parts})
+    put = client.map(steps.put, [StoreRef.of(store)] * 6, list("abcdef"), range(6))
+    assert all(client.gather(put))
+    assert {key[0]: store[key] for key in store} == dict(zip("abcdef", range(6), strict=True))
 
 
 # --- stores in memory ----------------------------------------------------------------------------

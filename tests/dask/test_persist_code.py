@@ -155,6 +155,15 @@ def test_the_key_does_not_depend_on_the_store(project):
     assert keys_of(project.load("pipeline.py")) == before
 
 
+def test_with_names_of_their_own_functions_survive_a_move_to_another_module(project):
+    named = PIPELINE.replace("@persist(", '@persist(name="f", store=')
+    project.write("one.py", named)
+    one, two, main = (project.load("one.py", as_name=name) for name in ("one", "two", "__main__"))
+    for name in FUNCTIONS[:-1]:
+        keys = {getattr(module, name).key_of(1) for module in (one, two, main)}
+        assert len(keys) == 1, name
+
+
 def test_closures_of_different_content_do_not_share_results(store, runs):
     def times(factor):
         @persist(store)
