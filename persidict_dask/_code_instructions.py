@@ -55,7 +55,34 @@ def steps_of(code: CodeType) -> list[Step]:
         if step.name == "KW_NAMES":  # not among the constants for `dis`
             step = step._replace(argument=code.co_consts[instruction.arg or 0], is_constant=True)
         steps.append(step)
+    _exchange(steps)
     return steps
+
+
+def _exchange(steps: list[Step]) -> None:
+    """Store in the other order instead of swapping first, as the compiler does on one line."""
+    targets = {at for step in steps for at in (step.jump, step.handler)}
+    for at in range(len(steps) - 1, -1, -1):
+        if steps[at].name == "SWAP":
+            stores = _stores_after(steps, at, steps[at].argument, targets)
+            names = [steps[store].argument or store for store in stores]  # POP_TOP has none
+            if stores and names[0] not in names[1:] and names[-1] not in names[:-1]:
+                first, last = stores[0], stores[-1]
+                steps[first], steps[last] = steps[last], steps[first]
+                steps[at] = steps[at]._replace(silent=True)
+
+
+def _stores_after(steps: list[Step], at: int, count: int, targets: set[int | None]) -> list[int]:
+    """Positions of so many stores that follow, if nothing else stands between them."""
+    found: list[int] = []
+    for here in range(at + 1, len(steps)):
+        if here in targets or len(found) == count:
+            break
+        if steps[here].name in ("STORE_FAST", "POP_TOP"):
+            found.append(here)
+        elif not steps[here].silent:
+            break
+    return found if len(found) == count else []
 
 
 def _split(instruction: dis.Instruction) -> list[dis.Instruction]:
