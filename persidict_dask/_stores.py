@@ -48,8 +48,11 @@ def results_store(url: str | os.PathLike[str]) -> Store | StoreRef:
 
 
 def _reference(url: str | os.PathLike[str], params: dict[str, Any]) -> StoreRef:
-    cls, located = _located(_split(os.fspath(url)), params)
-    return StoreRef(cls, tuple(sorted(located.items())))
+    cls, place = _located(_split(os.fspath(url)), cached="base_dir" in params)
+    twice = place.keys() & params.keys()
+    if twice:
+        raise TypeError(f"{sorted(twice)} is given by the URL {url!r} and as a parameter")
+    return StoreRef(cls, tuple(sorted((place | params).items())))
 
 
 def _split(url: str) -> SplitResult:
@@ -60,21 +63,21 @@ def _split(url: str) -> SplitResult:
     return SplitResult("", "", url, "", "")
 
 
-def _located(parts: SplitResult, params: dict[str, Any]) -> tuple[type[Store], dict[str, Any]]:
-    """Return the class for a URL, and its arguments."""
+def _located(parts: SplitResult, *, cached: bool) -> tuple[type[Store], dict[str, Any]]:
+    """Return the class for a URL, and where its items are."""
     if parts.scheme == "s3":
         place = {"bucket_name": parts.netloc, "root_prefix": parts.path.lstrip("/")}
-        return (S3Dict if "base_dir" in params else BasicS3Dict), place | params
+        return (S3Dict if cached else BasicS3Dict), place
     if parts.query or parts.fragment:
         raise ValueError(f"{parts.geturl()!r}: only s3:// URLs take parameters")
     if parts.scheme == "memory" and not parts.netloc and not parts.path:
-        return LocalDict, params
-    if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
-        return FileDirDict, {"base_dir": unquote(parts.path)} | params
-    if not parts.scheme and parts.path:
+        return LocalDict, {}
+    path = unquote(parts.path) if parts.scheme == "file" else os.path.expanduser(parts.path)
+    if parts.scheme == "file" and parts.netloc in {"", "localhost"} and os.path.isabs(path):
+        return FileDirDict, {"base_dir": path}
+    if not parts.scheme and not parts.netloc and path:
         # made absolute here and now: a worker may have another current directory
-        path = os.path.abspath(os.path.expanduser(parts.path))
-        return FileDirDict, {"base_dir": path} | params
+        return FileDirDict, {"base_dir": os.path.abspath(path)}
     raise ValueError(
         f"{parts.geturl()!r} names no store: use a path, file:///path, s3://bucket/prefix "
         "or memory:"
