@@ -48,7 +48,7 @@ def results_store(url: str | os.PathLike[str]) -> Store | StoreRef:
 
 
 def _reference(url: str | os.PathLike[str], params: dict[str, Any]) -> StoreRef:
-    cls, place = _located(_split(os.fspath(url)), cached="base_dir" in params)
+    cls, place = _located(os.fspath(url), cached="base_dir" in params)
     twice = place.keys() & params.keys()
     if twice:
         raise TypeError(f"{sorted(twice)} is given by the URL {url!r} and as a parameter")
@@ -63,13 +63,14 @@ def _split(url: str) -> SplitResult:
     return SplitResult("", "", url, "", "")
 
 
-def _located(parts: SplitResult, *, cached: bool) -> tuple[type[Store], dict[str, Any]]:
+def _located(url: str, *, cached: bool) -> tuple[type[Store], dict[str, Any]]:
     """Return the class for a URL, and where its items are."""
+    parts = _split(url)
     if parts.scheme == "s3":
         place = {"bucket_name": parts.netloc, "root_prefix": parts.path.lstrip("/")}
         return (S3Dict if cached else BasicS3Dict), place
     if parts.query or parts.fragment:
-        raise ValueError(f"{parts.geturl()!r}: only s3:// URLs take parameters")
+        raise ValueError(f"{url!r}: only s3:// URLs take parameters")
     if parts.scheme == "memory" and not parts.netloc and not parts.path:
         return LocalDict, {}
     path = unquote(parts.path) if parts.scheme == "file" else os.path.expanduser(parts.path)
@@ -79,8 +80,7 @@ def _located(parts: SplitResult, *, cached: bool) -> tuple[type[Store], dict[str
         # made absolute here and now: a worker may have another current directory
         return FileDirDict, {"base_dir": os.path.abspath(path)}
     raise ValueError(
-        f"{parts.geturl()!r} names no store: use a path, file:///path, s3://bucket/prefix "
-        "or memory:"
+        f"{url!r} names no store: use a path, file:///path, s3://bucket/prefix or memory:"
     )
 
 
