@@ -149,6 +149,13 @@ def test_a_pruned_node_keeps_what_other_formats_and_deeper_keys_have():
     assert other["a", "b"] == 3
 
 
+def test_removing_an_item_leaves_what_lies_below_it():
+    d = LocalDict(prune_interval=1)
+    d["a"], d["a", "b"], d["a", "b", "c"], d["x", "y"], d["x", "z", "w"] = range(5)
+    del d["a", "b"], d["a"], d["x", "y"]
+    assert dict(d.items()) == {("a", "b", "c"): 2, ("x", "z", "w"): 4}
+
+
 def test_deleting_while_iterating_works():
     d = LocalDict()
     d.update({f"k{n}": n for n in range(20)})

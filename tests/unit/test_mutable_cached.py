@@ -244,6 +244,15 @@ def test_a_damaged_cache_file_is_read_around_and_repaired(tmp_path, main, etags)
     assert data["a"] == [1]
 
 
+def test_a_cached_value_of_another_type_is_not_handed_out(data, etags):
+    main = LocalDict(base_class_for_values=int)
+    d = MutableDictCached(main_dict=main, data_cache=data, etag_cache=etags)
+    d["a"] = 1
+    data["a"] = "text"
+    with pytest.raises(TypeError, match="int"):
+        d["a"]
+
+
 @pytest.mark.parametrize(("missing", "reads"), [("", 0), ("data", 1), ("etags", 1), ("new", 1)])
 def test_the_main_dict_is_read_only_when_it_has_to_be_and_then_once(
     tmp_path, data, etags, monkeypatch, missing, reads
