@@ -59,6 +59,8 @@ REDEFINITIONS = {
     "a cell": "set_count(2)",
     "a name that hides a builtin": "def len(x):\n    return 2",
     "a name that was missing": "missing = 2",
+    "the content of a described object": "DESCRIBED.size = 2",
+    "a function of a described object": "shown.__code__ = (lambda x: x + 2).__code__",
     "an attribute of a module": "helpers.size = 2",
 }
 
@@ -96,8 +98,16 @@ def test_a_fingerprint_follows_redefinition(script, edit):
         get_count, set_count = counter()
         def clean(x, y=1, *, z=1):
             return x + 1
+        def shown(x):
+            return x + 1
+        class Described:
+            def __init__(self):
+                self.size, self.noise = 1, object()
+            def __persist_token__(self):
+                return "described", self.size, shown
+        DESCRIBED = Described()
         def f(x):
-            missing
+            missing, DESCRIBED
             helpers.size
             return clean(x), LIMIT, ITEMS, CONFIG, NAMES, ARRAY, BYTES, FRAME, OBJECT, SLOTTED, \\
                 get_count(), len(x)
