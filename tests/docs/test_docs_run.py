@@ -38,11 +38,12 @@ def script_of(page: str) -> str:
 
 
 def outputs_of(page: str) -> Iterator[str | None]:
-    """Yield what each Python block should print: the text block after it, if there is one."""
-    blocks = re.findall(r"^```(\w+)[^\n]*\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    for (language, _), following in zip(blocks, [*blocks[1:], ("", "")], strict=True):
-        if language == "python":
-            yield following[1].strip() if following[0] == "text" else None
+    """Yield what each Python block should print: the text block right after it, if there is one."""
+    blocks = re.findall(
+        r"^```python\n.*?^```$(?:\s+^```text\n(.*?)^```$)?", page, re.DOTALL | re.MULTILINE
+    )
+    for output in blocks:
+        yield output.strip() or None
 
 
 @pytest.mark.parametrize("page", pages_with_examples(), ids=lambda page: page.stem)
@@ -68,6 +69,7 @@ def test_the_tutorial_is_among_the_pages() -> None:
 def test_a_wrong_output_is_noticed() -> None:
     """The parser sees both what a block prints and what it should print."""
     page = "text\n\n```python\nprint(1)\n```\n\n```text\n2\n```\n\n```python\nx = 1\n```\n"
+    page += "\nwords\n\n```text\nnot an output\n```\n"
     assert list(outputs_of(page)) == ["2", None]
     assert script_of(page).splitlines()[3] == "print(1)"
     assert script_of(page).count(BOUNDARY) == 2
