@@ -120,3 +120,12 @@ class TestMemberOfOverlapping(InFolder, DictSuite):
         )
         member: FileDirDict[Any] = getattr(family, name)
         return member
+
+
+def test_etags_are_those_of_the_file(storage: Storage) -> None:
+    """Time, size and inode: what `stat` tells, so that other programs' changes count as well."""
+    d = storage.folder()
+    d["a", "b"] = "value"
+    seen = storage.file_of(d, ("a", "b")).stat()
+    assert d.etag(("a", "b")) == f"{seen.st_mtime_ns}:{seen.st_size}:{seen.st_ino}"
+    assert d.timestamp(("a", "b")) == seen.st_mtime

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from persidict import MutableDictCached
+from persidict import ConcurrencyConflictError, MutableDictCached
 from persidict.testing import AppendOnlyDictSuite, DictFixtures, DictSuite, InSubdict, Lacks
 
 from .backends import Storage
@@ -77,3 +77,38 @@ def test_unknown_fields_are_refused(storage: Storage) -> None:
                 d._generic_iter(fields)
         with pytest.raises(TypeError):
             d._generic_iter(["keys"])  # type: ignore[arg-type]
+
+
+class DisturbedDict(VersionedDict):
+    """Somebody writes whenever it is read, as often as `disturbances` says."""
+
+    disturbances = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        value = super().__getitem__(key)
+        if self.disturbances:
+            self.disturbances -= 1
+            self.shelf.put(self._place(key), f"{self.disturbances} more to come")
+        return value
+
+
+@pytest.mark.parametrize("disturbances", [0, 1, 2])
+def test_value_and_etag_belong_together(storage: Storage, disturbances: int) -> None:
+    """A value that was overwritten while it was read is read again, with its own etag."""
+    d = storage.minimal(cls=DisturbedDict)
+    d["k"] = "first"
+    d.disturbances = disturbances
+    result = d.get_with_etag("k")
+    assert result.new_value == ("0 more to come" if disturbances else "first")
+    assert result.actual_etag == d.etag("k")
+
+
+def test_endless_disturbance_is_an_error(storage: Storage) -> None:
+    """After three attempts a consistent read gives up."""
+    d = storage.minimal(cls=DisturbedDict)
+    d["k"] = "first"
+    d.disturbances = 99
+    with pytest.raises(ConcurrencyConflictError) as caught:
+        d.get_with_etag("k")
+    assert caught.value.attempts == 3
+    assert d.disturbances == 96
