@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 BOUNDARY = "--- end of block ---"
 # its examples are test modules for a package of the reader's
 NOT_SCRIPTS = {"testing.md"}
+EXAMPLE = re.compile(r"^```python\n.*?^```$(?:\s+^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
 OPENING = re.compile(r"^```(\w+)")
 
 
@@ -39,11 +40,9 @@ def script_of(page: str) -> str:
 
 def outputs_of(page: str) -> Iterator[str | None]:
     """Yield what each Python block should print: the text block right after it, if there is one."""
-    blocks = re.findall(
-        r"^```python\n.*?^```$(?:\s+^```text\n(.*?)^```$)?", page, re.DOTALL | re.MULTILINE
-    )
-    for output in blocks:
-        yield output.strip() or None
+    for block in EXAMPLE.finditer(page):
+        output = block.group(1)
+        yield None if output is None else output.strip()
 
 
 @pytest.mark.parametrize("page", pages_with_examples(), ids=lambda page: page.stem)
