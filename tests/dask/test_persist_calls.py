@@ -10,6 +10,7 @@ import uuid
 import numpy as np
 import pandas as pd
 import pytest
+from dask.base import tokenize
 
 from persidict import (
     DELETE_CURRENT,
@@ -360,13 +361,15 @@ def test_the_first_result_wins(store, runs):
     assert runs == [1]
 
 
-def test_none_of_another_run_wins_too(store):
-    @persist(store)
+@pytest.mark.parametrize("first", [None, False, ITEM_NOT_AVAILABLE, VALUE_NOT_RETRIEVED])
+def test_an_odd_first_result_wins_too(store, first):
+    @persist(store, name="f", version="1")
     def f(x):
-        store[f.key_of(x)] = None
+        store[f.key_of(x)] = first
         return "mine"
 
-    assert f(1) is None
+    assert f(1) is first
+    assert f(1) is first
 
 
 def test_a_result_that_vanishes_meanwhile_costs_nothing(store):
@@ -736,6 +739,18 @@ def test_bound_methods_look_like_bound_methods():
     assert account.interest.__self__ is account
     assert account.interest.__name__ == "interest"
     assert list(inspect.signature(account.interest).parameters) == ["years"]
+
+
+def test_an_ignored_instance_may_be_anything(runs):
+    class Connected(Unknown):
+        @persist("memory:", ignore="self")
+        def ask(self, question):
+            runs.append(question)
+            return question
+
+    assert Connected().ask(1) == Connected().ask(1) == 1
+    assert tokenize(Connected().ask) == tokenize(Connected().ask)
+    assert runs == [1]
 
 
 def test_static_methods(log):

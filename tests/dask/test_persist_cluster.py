@@ -184,6 +184,16 @@ def test_driver_and_workers_agree_on_keys(client, shared_project, steps, kind):
     assert function.forget(5)
 
 
+def test_questions_are_tasks_too(client, steps, executed):
+    """What a function answers about a call, it answers on a worker."""
+    assert client.submit(steps.double.is_cached, 4).result() is False
+    assert client.submit(steps.double.refresh, 4).result() == 8
+    assert client.submit(steps.double.is_cached, 4, pure=False).result() is True
+    assert steps.double(4) == 8
+    assert client.submit(steps.double.forget, 4).result() is True
+    assert executed() == ["double"]
+
+
 def test_exceptions_of_workers_arrive_unchanged(client, steps, executed):
     with pytest.raises(LookupError) as caught:
         client.submit(steps.fails, 7).result()

@@ -439,3 +439,64 @@ def test_functions_go_through_pools_of_processes(project):
     assert set(executed) == {"mean", "total"}
     assert project.run("script.py", "fork") == "[1.0, 4.0, 1.0]"
     assert project.executed() == []
+
+
+def test_processes_that_call_at_the_same_time_get_the_same_result(project):
+    """Whatever was inserted first is what every process returns."""
+    project.write(
+        "script.py",
+        """
+        import multiprocessing, uuid
+        from persidict_dask import persist
+
+        @persist("{cache}")
+        def draw(x):
+            return uuid.uuid4().hex
+
+        def work(start, results):
+            start.wait()
+            results.put([draw(x) for x in range(20)])
+
+        context = multiprocessing.get_context("fork")
+        start, results = context.Barrier(4), context.Queue()
+        processes = [context.Process(target=work, args=(start, results)) for _ in range(4)]
+        for process in processes:
+            process.start()
+        drawn = {tuple(results.get()) for _ in processes}
+        for process in processes:
+            process.join()
+        print(len(drawn), drawn == {tuple(draw.store[draw.key_of(x)] for x in range(20))})
+        """,
+    )
+    assert project.run("script.py") == "1 True"
+
+
+def test_a_killed_run_goes_on_with_what_is_missing(project):
+    """SIGKILL in the middle of a call: what was finished is found, nothing is half stored."""
+    project.write(
+        "script.py",
+        """
+        import os, signal, sys
+        from counting import ran
+        from persidict_dask import persist
+
+        DEADLY = 3 if "deadly" in sys.argv else None
+
+        def die():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        @persist("{cache}", ignore="last")
+        def step(x, last=None):
+            ran(f"step{x}")
+            if x == last:
+                die()
+            return x * x
+
+        print([step(x, DEADLY) for x in range(5)])
+        """,
+    )
+    with pytest.raises(AssertionError):
+        project.run("script.py", "deadly")
+    assert project.executed() == ["step0", "step1", "step2", "step3"]
+    assert project.run("script.py") == "[0, 1, 4, 9, 16]"
+    assert project.executed() == ["step3", "step4"]
