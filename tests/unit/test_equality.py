@@ -17,6 +17,24 @@ def test_a_dict_equals_itself_without_reading(d):
     assert not d != d  # noqa: SIM202
 
 
+def test_a_dict_equals_itself_whatever_its_parameters_say():
+    class Restless(LocalDict):
+        def get_params(self):
+            return {"unequal": object()}
+
+    d = Restless()
+    d["a"] = float("nan")
+    assert d == d
+
+
+def test_sub_dicts_of_one_memory_are_compared_by_content():
+    d = LocalDict()
+    d["a", "x"], d["b", "x"] = 1, 2
+    assert d.get_subdict("a") != d.get_subdict("b")
+    d["b", "x"] = 1
+    assert d.get_subdict("a") == d.get_subdict("b")
+
+
 @pytest.mark.parametrize("other", [1, None, "text", [("a", 1)], {"a"}, object()], ids=repr)
 def test_what_is_no_mapping_is_not_equal(mutable, other):
     mutable["a"] = 1

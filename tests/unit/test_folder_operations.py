@@ -164,6 +164,23 @@ def test_a_linked_folder_or_file_is_read_like_any(tmp_path):
     assert (dict(linked.items()), linked.base_dir) == (dict(real.items()), str(tmp_path / "link"))
 
 
+def test_listing_keys_asks_for_the_status_of_no_file(d, monkeypatch):
+    d["a"] = d["x", "b"] = 1
+
+    def refused(path, **kwargs):
+        raise AssertionError(path)
+
+    monkeypatch.setattr(os, "stat", refused)
+    assert sorted(key.strings for key in d) == [("a",), ("x", "b")]
+    assert (len(d), bool(d), d.random_key() is None) == (2, True, False)
+
+
+def test_a_link_back_to_the_folder_is_not_walked_for_ever(d, tmp_path):
+    d["a"] = 1
+    os.symlink(tmp_path, tmp_path / "loop")
+    assert (list(d), len(d)) == (["a"], 1)
+
+
 def test_two_handles_see_each_other_at_once(tmp_path):
     one, two = (FileDirDict(base_dir=tmp_path) for _ in range(2))
     one["a"] = 1

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from persidict import LocalDict, MutationPolicyError
+from persidict import ANY_ETAG, VALUE_NOT_RETRIEVED, LocalDict, MutationPolicyError
 
 
 def handle(d, **kwargs):
@@ -75,6 +75,13 @@ def test_the_value_of_a_conditional_write_is_not_shared():
     d.transform_item("a", transformer=lambda _: value).new_value.append(2)
     value.append(3)
     assert d["a"] == [1]
+
+
+def test_a_value_whose_etag_is_known_is_not_handed_out():
+    d = LocalDict()
+    d["a"] = [1]
+    result = d.get_item_if("a", condition=ANY_ETAG, expected_etag=d.etag("a"))
+    assert result.new_value is VALUE_NOT_RETRIEVED
 
 
 class Uncopyable:

@@ -162,6 +162,27 @@ def test_the_cached_etag_is_that_of_the_value_written(tmp_path, data, etags, mon
     assert d["a"] == "theirs"
 
 
+@pytest.mark.filterwarnings("ignore:an item is not cached")
+def test_a_writer_that_dies_while_caching_leaves_no_value_under_the_etag_of_another(
+    tmp_path, data, etags, monkeypatch
+):
+    main = FileDirDict(base_dir=tmp_path)
+    dying = LocalDict(backend=etags.get_params()["backend"], **ETAGS)
+    one = MutableDictCached(main_dict=main, data_cache=data, etag_cache=dying)
+    two = MutableDictCached(main_dict=main, data_cache=data, etag_cache=etags)
+    original = os.replace
+
+    def overtaken(*args, **kwargs):
+        original(*args, **kwargs)
+        monkeypatch.setattr(os, "replace", original)
+        two["a"] = "newer"
+
+    monkeypatch.setattr(os, "replace", overtaken)
+    monkeypatch.setattr(dying, "_write", lambda *_: 1 / 0)
+    one["a"] = "older"
+    assert two["a"] == "newer"
+
+
 REMOVALS = {
     "del": lambda d: d.__delitem__("a"),
     "discard": lambda d: d.discard("a"),

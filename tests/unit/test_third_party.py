@@ -191,6 +191,21 @@ def test_value_and_etag_that_agree_at_last_are_a_result(third_party, pauses):
     assert (result.new_value, result.actual_etag) == (3, d.etag("a"))
 
 
+def test_an_item_that_vanishes_between_etag_and_value_is_absent(third_party):
+    class Vanishing(third_party):
+        def __getitem__(self, key):
+            self.data.clear()
+            return super().__getitem__(key)
+
+    d = Vanishing()
+    d["a"] = 1
+    assert d.get_with_etag("a").new_value is ITEM_NOT_AVAILABLE
+    d["a"] = 1
+    what = {"condition": ETAG_IS_THE_SAME, "expected_etag": d.etag("a")}
+    gone = d.get_item_if("a", retrieve_value=ALWAYS_RETRIEVE, **what)
+    assert (gone.condition_was_satisfied, gone.actual_etag) == (False, ITEM_NOT_AVAILABLE)
+
+
 class Bare(PersiDict):
     """A subclass that defines no constructor of its own."""
 
