@@ -207,7 +207,9 @@ class PersistedFunction(Generic[P, R]):
 
             return "plain", tokenize(self.__wrapped__, *self._instance)
         store = self._results.ref.__dask_tokenize__()
-        return "persisted", self._options.name, self._code_digits, store, digest(*self._instance)
+        counts = next(iter(self._real_signature.parameters), None) not in self._options.ignore
+        instance = digest(*self._instance) if counts else ""
+        return "persisted", self._options.name, self._code_digits, store, instance
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._instance:

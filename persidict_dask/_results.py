@@ -75,11 +75,13 @@ class Results:
                     retrieve_value=ALWAYS_RETRIEVE,
                 )
             except DamagedItemError as error:
+                if _lacks_code(error):
+                    return value, False
                 self._give_up(key, error)
                 continue
             except _UNFIT as error:
                 raise self._unfit(value, error) from error
-            if result.value_was_mutated or result.new_value is ITEM_NOT_AVAILABLE:
+            if result.value_was_mutated or result.resulting_etag is ITEM_NOT_AVAILABLE:
                 return value, True
             return result.new_value, False
         return value, True  # somebody keeps damaging the item; the value is still right
@@ -129,9 +131,8 @@ class Results:
 
     def _give_up(self, key: NonEmptySafeStrTuple, error: Exception) -> None:
         """Warn of a result that cannot be read, and remove it if nobody else can either."""
-        warnings.warn(f"a result is computed again: {error}", RuntimeWarning, stacklevel=5)
-        # a class or module that is missing here may be there for others, and the result is good
-        if not isinstance(error.__cause__, (ImportError, AttributeError)):
+        warnings.warn(f"a result is computed again: {error}", RuntimeWarning, stacklevel=4)
+        if not _lacks_code(error):
             self._remove_unfit(key)
 
     def _remove_unfit(self, key: NonEmptySafeStrTuple) -> None:
@@ -158,6 +159,11 @@ class Results:
     def _unfit(self, value: Any, error: Exception) -> TypeError:
         kind = type(value).__name__
         return TypeError(f"{self._name} returned a {kind} that cannot be stored: {error}")
+
+
+def _lacks_code(error: Exception) -> bool:
+    """True if a class or module is missing here; others may have it, and the result is good."""
+    return isinstance(error.__cause__, (ImportError, AttributeError))
 
 
 class _Quoted:
