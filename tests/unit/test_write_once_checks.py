@@ -1,5 +1,6 @@
 """Write-once dicts: what a check compares, what is counted, and what is read for it."""
 
+import os
 import random
 
 import numpy as np
@@ -119,6 +120,19 @@ def test_a_repeat_reads_the_stored_value_only_for_a_check_that_was_drawn(
     d["a"] = 1
     assert (wrapped.reads, wrapped.inserts) == (reads, 2)
     assert d.consistency_checks_attempted == (reads or p == 1)
+
+
+@pytest.mark.parametrize(
+    ("p", "drawn", "reads"), [(0, 0.0, 0), (0.5, 0.6, 0), (0.5, 0.4, 1), (1, 0.9, 1)]
+)
+def test_a_repeat_moves_the_bytes_of_the_stored_value_once_at_most(d, monkeypatch, p, drawn, reads):
+    d.p_consistency_checks = p
+    d["a"] = 1
+    moved, original = [], os.read
+    monkeypatch.setattr(os, "read", lambda fd, n: moved.append(n) or original(fd, n))
+    monkeypatch.setattr(random, "random", lambda: drawn)
+    d["a"] = 1
+    assert len(moved) == reads
 
 
 @pytest.mark.parametrize(("p", "draws"), [(0, 0), (0.5, 1), (1, 0)])
