@@ -7,6 +7,8 @@ from itertools import repeat
 from operator import is_
 from typing import TYPE_CHECKING, Any
 
+from persidict_dask._errors import UnstableKeyError
+
 if TYPE_CHECKING:
     import types
     from collections.abc import Callable
@@ -51,7 +53,10 @@ class Watches:
             now = look()
             if len(now) != len(seen) or not all(map(is_, now, seen)):
                 return False
-        return all(token() == seen for token, seen in self._contents.values())
+        try:
+            return all(token() == seen for token, seen in self._contents.values())
+        except UnstableKeyError:
+            return False  # the whole walk knows the path to it
 
 
 def _name_look(namespace: dict[str, Any], names: dict[str, Any]) -> Look:

@@ -223,6 +223,17 @@ def test_a_registered_function_gives_the_content():
     assert digest([Connection("a")]) == digest([Connection("a")])
 
 
+def test_the_code_of_a_class_counts_in_its_instances():
+    """A call may use any method of what it is given; docstrings and comments do not matter."""
+    text = "class Model:\n    def run(self):\n        {}\n        return {}\n"
+    found = []
+    for arguments in (("", 1), ("'One.'", 1), ("", 2)):
+        namespace = {"__name__": "__main__"}
+        exec(text.format(*arguments), namespace)
+        found.append(digest([namespace["Model"]()]))
+    assert found[0] == found[1] != found[2]
+
+
 def test_digests_of_plain_values_are_not_up_for_change():
     """What the fast path takes cannot be registered."""
     with pytest.raises(TypeError, match="fixed"):
