@@ -1,6 +1,7 @@
 """Imports go one way; modules stay short; persidict_dask uses only what persidict offers."""
 
 import ast
+import functools
 import pathlib
 
 import pytest
@@ -32,6 +33,7 @@ def modules(package):
     return sorted((ROOT / package).rglob("*.py"))
 
 
+@functools.cache
 def tree(path):
     return ast.parse(path.read_text(encoding="utf-8"))
 

@@ -61,6 +61,7 @@ def test_identity_survives_pickling(flag, protocol):
     assert pickle.loads(pickle.dumps([flag, flag], protocol)) == [flag, flag]
 
 
+@pytest.mark.filterwarnings("ignore:keys will default:DeprecationWarning")
 @each_flag
 def test_identity_survives_jsonpickle(flag):
     assert jsonpickle.decode(jsonpickle.encode(flag)) is flag
