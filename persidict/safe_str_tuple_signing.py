@@ -54,4 +54,5 @@ def unsign_component(component: str, digest_len: int) -> str:
 
 def _suffix(component: str, digest_len: int) -> str:
     digest = hashlib.md5(component.encode(), usedforsecurity=False).digest()
-    return "_" + base64.b32encode(digest).decode().lower()[:digest_len]
+    needed = (digest_len + 7) // 8 * 5  # base32 makes 8 characters of 5 bytes
+    return "_" + base64.b32encode(digest[:needed]).decode().lower()[:digest_len]
