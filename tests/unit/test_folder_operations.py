@@ -164,7 +164,7 @@ def test_a_linked_folder_or_file_is_read_like_any(tmp_path):
     assert (dict(linked.items()), linked.base_dir) == (dict(real.items()), str(tmp_path / "link"))
 
 
-def test_listing_keys_asks_for_the_status_of_no_file(d, monkeypatch):
+def test_listing_asks_for_the_status_of_no_file(d, monkeypatch):
     d["a"] = d["x", "b"] = 1
 
     def refused(path, **kwargs):
@@ -173,6 +173,7 @@ def test_listing_keys_asks_for_the_status_of_no_file(d, monkeypatch):
     monkeypatch.setattr(os, "stat", refused)
     assert sorted(key.strings for key in d) == [("a",), ("x", "b")]
     assert (len(d), bool(d), d.random_key() is None) == (2, True, False)
+    assert list(d.values()) == [1, 1]  # each file is opened and asked through its descriptor
 
 
 def test_a_link_back_to_the_folder_is_not_walked_for_ever(d, tmp_path):
