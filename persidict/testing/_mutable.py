@@ -85,7 +85,11 @@ class Overwriting(Filled):
         one, two = (make(serialization_format=each) for each in formats)
         one["k"], two["k"], two["only"] = self.value(1), self.value(2), self.value(3)
         assert dict(one.items()) == {("k",): self.value(1)}
-        assert one["k"] == self.value(1)
+        assert (one["k"], two["k"], two["only"]) == tuple(self.value(n) for n in (1, 2, 3))
+        assert "only" not in one
+        assert one.discard("only") is False
+        assert one.setdefault("only", self.value(4)) == self.value(4)
+        assert two["only"] == self.value(3)
         one.clear()
         assert not one
         assert two["k"] == self.value(2)
