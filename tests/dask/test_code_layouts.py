@@ -159,6 +159,11 @@ class Edit(ast.NodeTransformer):
         node.body = [self.visit(statement) for statement in node.body]
         return node
 
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
 
 def edits_of(tree):
     """Each edit of a tree that can be made, one at a time."""
@@ -175,7 +180,7 @@ def edits_of(tree):
 def test_every_edit_changes_the_flow_of_a_function(module):
     """Constants, operators, attributes, conditions and results, one at a time."""
     tree = ast.parse(source_of(module))
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in ast.walk(tree) if isinstance(node, FUNCTIONS)]
     count = 0
     for function in functions:
         alone = ast.Module([function], [])
