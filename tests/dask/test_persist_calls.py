@@ -314,7 +314,7 @@ def test_exceptions_propagate_unchanged_and_are_not_stored(store, runs, error):
         runs.append(x)
         raise raised[0]
 
-    raised = Runs_of(error)
+    raised, errors_before = Runs_of(error), fails.stats().errors
     for _ in range(2):
         with pytest.raises(type(error)) as caught:
             fails(1)
@@ -322,6 +322,7 @@ def test_exceptions_propagate_unchanged_and_are_not_stored(store, runs, error):
         assert caught.value.__cause__ is None
         assert not fails.is_cached(1)
     assert (runs, len(store)) == ([1, 1], 0)
+    assert fails.stats().errors == errors_before + 2
 
 
 class Runs_of(tuple):

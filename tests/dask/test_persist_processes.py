@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 
 import pytest
 
@@ -316,29 +317,40 @@ def test_an_edit_taken_back_finds_the_old_results(edited):
 
 
 def test_a_relative_folder_is_that_of_the_driver(project, tmp_path):
-    """Wherever workers run, they use the folder that the script named."""
+    """Wherever workers run, they use the folder that the script or module named on the driver."""
+    source = """
+        import os
+        from persidict_dask import persist
+
+        @persist("results")
+        def {name}(x):
+            return os.getcwd()
+        """
+    project.write("module.py", source.replace("{name}", "imported"))
     project.write(
         "script.py",
-        """
-        import os, sys
-        from persidict_dask import persist
-        @persist("results")
-        def f(x):
-            return os.getcwd()
-        if __name__ == "__main__":
-            from dask.distributed import Client, LocalCluster
-            with (
-                LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
-                Client(cluster) as client,
-            ):
-                client.run(os.chdir, sys.argv[1])
-                print(client.submit(f, 1).result())
-        """,
+        textwrap.dedent(source.replace("{name}", "own"))
+        + textwrap.dedent(
+            """
+            import sys
+            from module import imported
+
+            if __name__ == "__main__":
+                from dask.distributed import Client, LocalCluster
+                with (
+                    LocalCluster(n_workers=1, dashboard_address=None) as cluster,
+                    Client(cluster) as client,
+                ):
+                    client.run(os.chdir, sys.argv[1])
+                    print(*client.gather([client.submit(f, 1) for f in (own, imported)]))
+                    print(own.is_cached(1), imported.is_cached(1))
+            """
+        ),
     )
-    (tmp_path / "worker").mkdir()
-    assert project.run("script.py", tmp_path / "worker") == str(tmp_path / "worker")
-    assert list((tmp_path / "worker").iterdir()) == []
-    assert list((project.folder / "results").rglob("*.pkl"))
+    elsewhere = tmp_path / "worker"
+    elsewhere.mkdir()
+    assert project.run("script.py", elsewhere) == f"{elsewhere} {elsewhere}\nTrue True"
+    assert list(elsewhere.iterdir()) == []
 
 
 # --- forks ---------------------------------------------------------------------------------------
