@@ -78,11 +78,7 @@ class Overwriting(Filled):
     @needs("shared_by_formats", "any_value")
     def test_formats_do_not_see_each_other(self, make: Make) -> None:
         """Handles of different formats share a storage and no item."""
-        formats = [
-            self.serialization_format,
-            "json" if self.serialization_format != "json" else "pkl",
-        ]
-        one, two = (make(serialization_format=each) for each in formats)
+        one, two = (make(serialization_format=each) for each in ("json", "pkl"))
         one["k"], two["k"], two["only"] = self.value(1), self.value(2), self.value(3)
         assert dict(one.items()) == {("k",): self.value(1)}
         assert (one["k"], two["k"], two["only"]) == tuple(self.value(n) for n in (1, 2, 3))
