@@ -8,6 +8,7 @@ import io
 import lzma
 import pickle
 import sys
+import threading
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -82,13 +83,42 @@ class _Sink:
 
 
 _json_handlers: set[str] = set()
+_registering = threading.Lock()
 
 
 def _register_json_handlers(wanted: Callable[[str], bool]) -> None:
-    for name in {"numpy", "pandas"} - _json_handlers:
-        if wanted(name) and find_spec(name):
-            import_module(f"jsonpickle.ext.{name}").register_handlers()
-            _json_handlers.add(name)
+    for name, register in (("numpy", _register_arrays), ("pandas", _register_frames)):
+        # a frame is stored by way of arrays
+        if name in _json_handlers or not (wanted(name) or wanted("pandas")) or not find_spec(name):
+            continue
+        with _registering:
+            if name not in _json_handlers:
+                register()
+                _json_handlers.add(name)
+
+
+def _register_frames() -> None:
+    import_module("persidict._json_pandas").register_handlers()
+
+
+def _register_arrays() -> None:
+    import numpy as np
+    from jsonpickle.ext import numpy as library
+    from jsonpickle.handlers import register
+
+    class ArrayHandler(library.NumpyNDArrayHandlerView):  # type: ignore[misc]
+        def __init__(self, context: Any) -> None:
+            super().__init__()
+            self.context = context  # the library's one handler of all threads forgets its own
+
+        def restore(self, data: Any) -> Any:
+            array = super().restore(data)
+            if "base" in data:  # references count the values of a view too, and would go astray
+                self.context.restore(data.get("values"), reset=False)
+            return array
+
+    library.register_handlers()
+    register(np.ndarray, ArrayHandler, base=True)
 
 
 class PickleCodec(Codec):
