@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
 import pickle
 import sys
@@ -62,18 +63,17 @@ class JsonCodec(Codec):
         pickle.Pickler(_Sink()).dump(value)
         _register_json_handlers(lambda name: name in sys.modules)
         # keys=False is spelled out because newer releases plan another default
-        pickler = jsonpickle.Pickler(keys=False, original_object=value)
-        return str(jsonpickle.encode(value, context=pickler, indent=4)).encode("utf-8")
+        tree = jsonpickle.Pickler(keys=False, original_object=value).flatten(value)
+        return json.dumps(tree, indent=4).encode("utf-8")
 
     def decode(self, data: bytes) -> Any:
         import jsonpickle
 
-        if not data:  # jsonpickle takes nothing for null
-            raise ValueError("there is no JSON in an empty file")
         # A stored array names its library, and needs the handler before the library is imported.
         _register_json_handlers(lambda name: f'"{name}.'.encode() in data)
-        unpickler = jsonpickle.Unpickler(keys=False, on_missing="error")
-        return jsonpickle.decode(data.decode("utf-8"), context=unpickler)
+        # not jsonpickle.decode, which tries other languages on what is not JSON
+        tree = json.loads(data.decode("utf-8"))
+        return jsonpickle.Unpickler(keys=False, on_missing="error").restore(tree)
 
 
 class _Sink:
