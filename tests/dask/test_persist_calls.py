@@ -314,7 +314,7 @@ def test_exceptions_propagate_unchanged_and_are_not_stored(store, runs, error):
         runs.append(x)
         raise raised[0]
 
-    raised, errors_before = Runs_of(error), fails.stats().errors
+    raised, errors_before = NoContent(error), fails.stats().errors
     for _ in range(2):
         with pytest.raises(type(error)) as caught:
             fails(1)
@@ -325,7 +325,7 @@ def test_exceptions_propagate_unchanged_and_are_not_stored(store, runs, error):
     assert fails.stats().errors == errors_before + 2
 
 
-class Runs_of(tuple):
+class NoContent(tuple):
     """Something that a function closes over and that belongs to no key."""
 
     def __new__(cls, *items):

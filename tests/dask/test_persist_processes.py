@@ -333,9 +333,9 @@ def test_a_relative_folder_is_that_of_the_driver(project, tmp_path):
         + textwrap.dedent(
             """
             import sys
-            from module import imported
 
             if __name__ == "__main__":
+                from module import imported  # which workers import where they are then
                 from dask.distributed import Client, LocalCluster
                 with (
                     LocalCluster(n_workers=1, dashboard_address=None) as cluster,
