@@ -222,6 +222,18 @@ def test_another_version_of_a_library_is_another_fingerprint(script, monkeypatch
     assert before.hexdigest != again.hexdigest
 
 
+def test_another_python_is_another_fingerprint(script, monkeypatch):
+    """What is compiled anew and what is built in may behave in another way."""
+    from persidict_dask import _code
+
+    text = "def f(x):\n    return x\n"
+    before = fingerprint(script(text).f)
+    monkeypatch.setattr(_code, "PYTHON_ORIGIN", _code.PYTHON_ORIGIN._replace(version="3.99"))
+    after = fingerprint(script(text).f)
+    assert changed(before, after) == {"python"}
+    assert before.hexdigest != after.hexdigest
+
+
 # -- shapes -------------------------------------------------------------------------------------
 
 
