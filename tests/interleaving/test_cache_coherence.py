@@ -15,6 +15,7 @@ from persidict.testing import Interleaved
 from persidict.testing._conditional import attempt
 
 from ..conformance.backends import Storage
+from ..conformance.third_party import HashedDict
 
 QUESTION: Any = {"condition": ANY_ETAG, "expected_etag": ITEM_NOT_AVAILABLE}
 ACTS: dict[str, Callable[[Any], Any]] = {
@@ -51,21 +52,34 @@ def die() -> None:
 
 
 def seams(d: Any) -> tuple[Any, ...]:
-    return (d._main_dict._store, d._data_cache._store, d._etag_cache._store)
+    main = d._main_dict
+    return (getattr(main, "_store", main), d._data_cache._store, d._etag_cache._store)
 
 
-def wrong_reads(storage: Storage, act: str, rival: str) -> Iterator[str]:
+def in_folder(storage: Storage) -> Any:
+    return storage.folder()
+
+
+def hashed(storage: Storage) -> Any:
+    return storage.minimal(cls=HashedDict)
+
+
+def wrong_reads(
+    storage: Storage, open_main: Callable[[Storage], Any], act: str, rival: str, *afterwards: str
+) -> Iterator[str]:
     """Yield what is wrong after the rival came before one step, and a death before another."""
-    main = storage.folder()
+    main = open_main(storage)
     for name, prepare in PREPARATIONS.items():
         for first, death in combinations_with_replacement(range(1, 9), 2):
-            d = storage.cached(storage.folder())
+            d = storage.cached(open_main(storage))
             d.clear()
             prepare(d, main)
             actions = {death: die} | {first: partial(RIVALS[rival], main)}
             with Interleaved(*seams(d), before=actions), suppress(DiedError):
                 ACTS[act](d)
-            for reader in (storage.cached(storage.folder()), d):
+            for value in afterwards:
+                main["k"] = value
+            for reader in (storage.cached(open_main(storage)), d):
                 if reader.get("k") != main.get("k"):
                     found = f"{reader.get('k')} is read of {main.get('k')}"
                     yield f"{found} ({name}, {first}, {death})"
@@ -77,4 +91,13 @@ def test_no_value_is_taken_for_that_of_another_version(
     storage: Storage, act: str, rival: str
 ) -> None:
     """Wherever others change the main dictionary, and wherever a process dies: reads are right."""
-    assert list(wrong_reads(storage, act, rival)) == []
+    assert list(wrong_reads(storage, in_folder, act, rival)) == []
+
+
+@pytest.mark.parametrize("afterwards", ["old", "newer", "theirs", "mine"])
+@pytest.mark.parametrize("act", ACTS)
+def test_no_value_is_taken_for_one_that_comes_back(
+    storage: Storage, act: str, afterwards: str
+) -> None:
+    """A value that was there before comes back with its etag, and the cache has not mixed them."""
+    assert list(wrong_reads(storage, hashed, act, "write", afterwards)) == []
