@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from persidict.jokers_and_status_flags import DELETE_CURRENT, KEEP_CURRENT
+from persidict.jokers_and_status_flags import (
+    ANY_ETAG,
+    DELETE_CURRENT,
+    ITEM_NOT_AVAILABLE,
+    KEEP_CURRENT,
+)
 from persidict.safe_str_tuple import NonEmptySafeStrTuple
 from persidict.testing._fixtures import AnyDict, Make, needs, overwrite
 from persidict.testing._reading import KEYS, Filled
+
+_ANY: Any = {"condition": ANY_ETAG, "expected_etag": ITEM_NOT_AVAILABLE}
+WAYS_TO_REMOVE: dict[str, Callable[[AnyDict, Any], Any]] = {
+    "del": lambda d, key: d.__delitem__(key),
+    "discard": lambda d, key: d.discard(key),
+    "pop": lambda d, key: d.pop(key),
+    "popitem": lambda d, _: d.popitem(),
+    "clear": lambda d, _: d.clear(),
+    "DELETE_CURRENT": lambda d, key: d.__setitem__(key, DELETE_CURRENT),
+    "discard_item_if": lambda d, key: d.discard_item_if(key, **_ANY),
+    "set_item_if": lambda d, key: d.set_item_if(key, value=DELETE_CURRENT, **_ANY),
+    "transform_item": lambda d, key: d.transform_item(key, transformer=lambda _: DELETE_CURRENT),
+}
 
 
 class Overwriting(Filled):
@@ -106,6 +125,15 @@ class Removing(Filled):
                 with pytest.raises(KeyError):
                     read(key)
         assert not filled
+
+    @pytest.mark.parametrize("way", WAYS_TO_REMOVE)
+    def test_removed_items_have_no_etag(self, d: AnyDict, way: str) -> None:
+        """However an item is removed, the first look finds no version of it."""
+        d["k"] = self.value(1)
+        assert d.etag("k")
+        WAYS_TO_REMOVE[way](d, "k")
+        with pytest.raises(KeyError):
+            d.etag("k")
 
     @needs("reports_absence")
     def test_del_of_what_is_absent(self, filled: AnyDict, model: dict[Any, Any]) -> None:

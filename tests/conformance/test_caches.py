@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from persidict import AppendOnlyDictCached, MutableDictCached
+import pytest
+
+from persidict import ETAG_IS_THE_SAME, AppendOnlyDictCached, MutableDictCached
 from persidict.safe_str_tuple import NonEmptySafeStrTuple
 from persidict.testing import (
     AppendOnlyCachedDictSuite,
@@ -114,3 +117,80 @@ class TestAppendOnlyCacheBehindCache(CachedAppendOnly, AppendOnlyCachedDictSuite
         return storage.cached_append_only(
             super().open(storage, **options), storage.local("cache", **options)
         )
+
+
+QUESTION: Any = {"condition": ETAG_IS_THE_SAME, "expected_etag": "another"}
+FILLS: dict[str, Callable[[Any], Any]] = {
+    "[]": lambda d: d["k"],
+    "get": lambda d: d.get("k"),
+    "get_with_etag": lambda d: d.get_with_etag("k"),
+    "setdefault": lambda d: d.setdefault("k", "mine"),
+    "[]=": lambda d: d.update(k="value"),
+    "unmet set_item_if": lambda d: d.set_item_if("k", value="mine", **QUESTION),
+    "setdefault_if": lambda d: d.setdefault_if("k", default_value="mine", **QUESTION),
+    "transform_item": lambda d: d.transform_item("k", transformer=lambda _: "value"),
+}
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_what_was_seen_once_is_not_fetched_again(storage: Storage, fill: str) -> None:
+    """Whatever brought a value here, it is read from the cache while its etag is current."""
+    main = storage.folder()
+    main["k"] = "value"
+    d = storage.cached(storage.folder())
+    FILLS[fill](d)
+    damage(storage.file_of(main, "k"))
+    assert d["k"] == d.get("k") == "value"
+    main["k"] = "newer"
+    assert d["k"] == "newer"
+
+
+@pytest.mark.parametrize("fill", ["[]", "get_with_etag", "setdefault", "setdefault_if"])
+def test_what_was_appended_once_is_not_fetched_again(storage: Storage, fill: str) -> None:
+    """An item that never changes is read from the cache without a look at the main dictionary."""
+    main = storage.folder(append_only=True)
+    main["k"] = "value"
+    d = storage.cached_append_only(main, storage.folder("data", append_only=True))
+    FILLS[fill](d)
+    storage.file_of(main, "k").unlink()
+    assert d["k"] == "value"
+    assert "k" in d
+
+
+@pytest.mark.parametrize("look", ["etag", "in", "timestamp"])
+def test_a_value_without_its_etag_counts_for_nothing(storage: Storage, look: str) -> None:
+    """A value that was left in the cache alone may be of any version, whatever is asked next."""
+    main, d = storage.folder(), storage.cached(storage.folder())
+    d._data_cache["k"] = "left over"
+    main["k"] = "value"
+    looks: dict[str, Callable[[], Any]] = {
+        "etag": lambda: d.etag("k"),
+        "in": lambda: "k" in d,
+        "timestamp": lambda: d.timestamp("k"),
+    }
+    looks[look]()
+    assert d["k"] == "value"
+    assert d._data_cache["k"] == "value"
+    assert d._etag_cache["k"] == main.etag("k")
+
+
+@pytest.mark.parametrize("etag", ["outdated", "", "0:0:0"])
+def test_another_etag_in_the_cache_is_repaired(storage: Storage, etag: str) -> None:
+    """An etag of no version is a mismatch, and the next read puts it right."""
+    main, d = storage.folder(), storage.cached(storage.folder())
+    main["k"] = "value"
+    d._data_cache["k"], d._etag_cache["k"] = "left over", etag
+    assert d["k"] == "value"
+    assert d._etag_cache["k"] == main.etag("k")
+
+
+def test_entries_of_the_caches_alone_do_not_exist(storage: Storage) -> None:
+    """The main dictionary is the truth: what it lacks is absent, and leaves the caches."""
+    d = storage.cached(storage.folder())
+    d._data_cache["k"], d._etag_cache["k"] = "left over", "1:1:1"
+    assert "k" not in d
+    assert len(d) == 0
+    assert list(d) == []
+    assert d.get("k") is None
+    assert "k" not in d._data_cache
+    assert "k" not in d._etag_cache
