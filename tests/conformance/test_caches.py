@@ -194,3 +194,14 @@ def test_entries_of_the_caches_alone_do_not_exist(storage: Storage) -> None:
     assert d.get("k") is None
     assert "k" not in d._data_cache
     assert "k" not in d._etag_cache
+
+
+def test_etags_come_from_the_cache(storage: Storage) -> None:
+    """A cached etag is returned without a look at the main dictionary, which may have moved on."""
+    main, d = storage.folder(), storage.cached(storage.folder())
+    d["k"] = "value"
+    etag = main.etag("k")
+    main["k"] = "newer"
+    assert d.etag("k") == etag
+    assert d["k"] == "newer"
+    assert d.etag("k") == main.etag("k")
