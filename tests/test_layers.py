@@ -7,6 +7,7 @@ import pathlib
 import pytest
 
 import persidict
+from tests.ids import stable
 
 ROOT = pathlib.Path(__file__).parent.parent
 LEVELS = """
@@ -101,12 +102,12 @@ def test_modules_of_one_level_do_not_import_each_other_in_a_circle():
     assert edges == {}
 
 
-@pytest.mark.parametrize("path", modules("persidict") + modules("persidict_dask"), ids=str)
+@pytest.mark.parametrize("path", modules("persidict") + modules("persidict_dask"), ids=stable)
 def test_no_module_is_long(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 450
 
 
-@pytest.mark.parametrize("path", modules("persidict") + modules("persidict_dask"), ids=str)
+@pytest.mark.parametrize("path", modules("persidict") + modules("persidict_dask"), ids=stable)
 def test_every_module_says_what_it_is_in_one_line(path):
     docstring = ast.get_docstring(tree(path))
     assert docstring

@@ -12,6 +12,7 @@ from persidict import (
     FileDirDict,
 )
 from persidict_dask import persist
+from tests.ids import stable
 
 IDENTITY = object()
 
@@ -145,7 +146,7 @@ def generating(x):
         None,
         "f",
     ],
-    ids=lambda wrong: getattr(wrong, "__name__", repr(wrong)),
+    ids=lambda wrong: getattr(wrong, "__name__", stable(wrong)),
 )
 def test_what_is_no_plain_function_is_refused_at_decoration(store, wrong):
     with pytest.raises(TypeError):

@@ -13,6 +13,7 @@ from persidict import (
     NonEmptySafeStrTuple,
     WriteOnceDict,
 )
+from tests.ids import stable
 
 VALUE = {"station": "JFK", "delays": [3, 12, -4], "mean": 3.6667}
 READS = {
@@ -55,7 +56,7 @@ def flipped(whole):
         yield bit, damaged
 
 
-@pytest.mark.parametrize("value", ["x", 1, None, True], ids=repr)
+@pytest.mark.parametrize("value", ["x", 1, None, True], ids=stable)
 def test_every_single_flipped_bit_is_found(d, file, pauses, value):
     d["k"] = value
     for bit, damaged in flipped(file.read_bytes()):
@@ -64,7 +65,7 @@ def test_every_single_flipped_bit_is_found(d, file, pauses, value):
     assert pauses == []
 
 
-@pytest.mark.parametrize("value", [VALUE, [1, "two", None], {"zeros": bytes(300)}], ids=repr)
+@pytest.mark.parametrize("value", [VALUE, [1, "two", None], {"zeros": bytes(300)}], ids=stable)
 def test_no_flipped_bit_of_a_compressed_item_gives_another_value(d, file, value):
     d["k"] = value
     harmless = 0
@@ -111,7 +112,7 @@ def test_every_truncation_of_json_is_found(tmp_path):
     "foreign",
     [b"", b"\0" * 100, b"nonsense", b"\x80", b"\x80\x04.", b"\x04\x22\x4d\x18", b"N", b"\x1f\x8b"]
     + [b"cno.such.module\nName\n.", b"\x80\x04cbuiltins\nno_such_name\n.", b"\xff" * 1000],
-    ids=repr,
+    ids=stable,
 )
 def test_foreign_bytes_are_damage(d, file, foreign):
     file.write_bytes(foreign)
@@ -166,7 +167,7 @@ def fail(error):
 @pytest.mark.parametrize(
     "error",
     [KeyError("x"), FileNotFoundError(2, "x"), AttributeError("x"), StopIteration()],
-    ids=repr,
+    ids=stable,
 )
 def test_an_error_while_decoding_never_looks_like_an_absent_key(d, error):
     d["k"] = Awkward(error)

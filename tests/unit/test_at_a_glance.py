@@ -18,6 +18,7 @@ from persidict import (
     MutationPolicyError,
     WriteOnceDict,
 )
+from tests.ids import stable
 
 ANY = {"condition": ANY_ETAG, "expected_etag": ITEM_NOT_AVAILABLE}
 UNMET = {"condition": ETAG_IS_THE_SAME, "expected_etag": "stale"}
@@ -79,7 +80,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "make", "outcome"), CASES, ids=str)
+@pytest.mark.parametrize(("name", "make", "outcome"), CASES, ids=stable)
 def test_what_append_only_dicts_allow(tmp_path, name, make, outcome):
     d = make(tmp_path)
     d["a"] = 1

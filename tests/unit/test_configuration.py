@@ -16,6 +16,7 @@ from persidict import (
     WriteOnceDict,
 )
 from persidict.file_dir_dict import FILEDIRDICT_DEFAULT_BASE_DIR
+from tests.ids import stable
 
 PLAIN = [LocalDict, EmptyDict, FileDirDict]
 each_class = pytest.mark.parametrize("cls", PLAIN)
@@ -55,7 +56,7 @@ def test_defaults(cls):
         ({"serialization_format": "csv", "base_class_for_values": int}, ValueError),
         ({"serialization_format": "PKL"}, ValueError),
     ],
-    ids=repr,
+    ids=stable,
 )
 def test_each_wrong_parameter_has_its_error(cls, kwargs, error):
     with pytest.raises(error):
@@ -71,7 +72,7 @@ def test_each_wrong_parameter_has_its_error(cls, kwargs, error):
         ({"serialization_format": "csv", "base_class_for_values": 5}, TypeError),
         ({"serialization_format": None, "base_class_for_values": int}, TypeError),
     ],
-    ids=repr,
+    ids=stable,
 )
 def test_of_two_wrong_parameters_the_first_in_order_is_reported(cls, kwargs, first):
     with pytest.raises(first):
@@ -89,7 +90,7 @@ def test_the_common_checks_come_before_those_of_the_folder(digest_len):
 @pytest.mark.parametrize(
     "kwargs",
     [{"serialization_format": "csv"}, {"base_class_for_values": 5}, {"digest_len": -1}],
-    ids=repr,
+    ids=stable,
 )
 def test_a_refused_folder_dict_creates_no_folder(kwargs):
     with pytest.raises((TypeError, ValueError)):
@@ -126,7 +127,7 @@ def test_append_only_is_read_only(any_dict):
 
 
 @pytest.mark.parametrize(
-    "cls", [*PLAIN, WriteOnceDict, MutableDictCached, AppendOnlyDictCached], ids=repr
+    "cls", [*PLAIN, WriteOnceDict, MutableDictCached, AppendOnlyDictCached], ids=stable
 )
 def test_parameters_are_keywords_only(cls):
     with pytest.raises(TypeError):
@@ -174,7 +175,7 @@ class Named:
         return "named"
 
 
-@pytest.mark.parametrize("base_dir", ["named", pathlib.Path("named"), Named()], ids=repr)
+@pytest.mark.parametrize("base_dir", ["named", pathlib.Path("named"), Named()], ids=stable)
 def test_base_dir_is_anything_with_a_text(base_dir, tmp_path):
     assert FileDirDict(base_dir=base_dir).base_dir == str(tmp_path / "named")
 

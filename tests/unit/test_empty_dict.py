@@ -15,6 +15,7 @@ from persidict import (
     LocalDict,
     MutationPolicyError,
 )
+from tests.ids import stable
 
 ODD_KEYS = ["a", ("a", "b"), 123, None, "", (), "a/b", 1.5]
 
@@ -24,12 +25,12 @@ def d():
     return EmptyDict()
 
 
-@pytest.mark.parametrize("key", ODD_KEYS, ids=repr)
+@pytest.mark.parametrize("key", ODD_KEYS, ids=stable)
 def test_nothing_is_in_it(d, key):
     assert key not in d
 
 
-@pytest.mark.parametrize("key", ODD_KEYS, ids=repr)
+@pytest.mark.parametrize("key", ODD_KEYS, ids=stable)
 @pytest.mark.parametrize(
     "call",
     [
@@ -57,14 +58,14 @@ def test_what_is_assigned_is_discarded(d):
     ("key", "value", "error"),
     [("a/b", 1, ValueError), (1, 1, TypeError), ((), 1, ValueError), ("a", "text", TypeError)]
     + [("a", LocalDict(), TypeError), (1, DELETE_CURRENT, TypeError)],
-    ids=repr,
+    ids=stable,
 )
 def test_assignments_are_validated(key, value, error):
     with pytest.raises(error):
         EmptyDict(base_class_for_values=int)[key] = value
 
 
-@pytest.mark.parametrize("key", ODD_KEYS, ids=repr)
+@pytest.mark.parametrize("key", ODD_KEYS, ids=stable)
 def test_keep_current_skips_even_the_validation(d, key):
     d[key] = KEEP_CURRENT
 
@@ -75,8 +76,8 @@ def test_delete_current_is_a_no_op_unless_append_only(d):
         EmptyDict(append_only=True)["a"] = DELETE_CURRENT
 
 
-@pytest.mark.parametrize("key", ODD_KEYS, ids=repr)
-@pytest.mark.parametrize("default", [1, None, [2], "text"], ids=repr)
+@pytest.mark.parametrize("key", ODD_KEYS, ids=stable)
+@pytest.mark.parametrize("default", [1, None, [2], "text"], ids=stable)
 def test_defaults_come_back_without_validation(key, default):
     d = EmptyDict(base_class_for_values=int)
     assert d.get(key, default) is default
@@ -84,7 +85,7 @@ def test_defaults_come_back_without_validation(key, default):
     assert d.pop(key, default) is default
 
 
-@pytest.mark.parametrize("key", ODD_KEYS, ids=repr)
+@pytest.mark.parametrize("key", ODD_KEYS, ids=stable)
 def test_there_is_nothing_to_discard(d, key):
     assert d.discard(key) is False
     assert d.delete_if_exists(key) is False

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from persidict import DamagedItemError, FileDirDict
+from tests.ids import stable
 
 GOLDEN = {
     "s": ("str", '"str"'),
@@ -82,7 +83,7 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES, ids=stable)
 def test_values_come_back_with_their_types(d, value):
     d["a"] = value
     assert d["a"] == value
@@ -123,7 +124,7 @@ def test_an_array_is_stored_with_type_and_values(d, tmp_path):
 @pytest.mark.parametrize(
     "value",
     [np.arange(3), np.eye(2, dtype="f4"), np.array(["a", "b"]), np.float64(1.5), np.int8(3)],
-    ids=repr,
+    ids=stable,
 )
 def test_arrays_and_scalars_come_back(d, value):
     d["a"] = value

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 
 from persidict import DamagedItemError, FileDirDict
+from tests.ids import stable
 
 pytestmark = pytest.mark.filterwarnings("ignore:keys will default:DeprecationWarning")
 
@@ -171,7 +172,7 @@ STAMPS = [
 ]
 
 
-@pytest.mark.parametrize("stamp", STAMPS, ids=str)
+@pytest.mark.parametrize("stamp", STAMPS, ids=stable)
 def test_a_time_comes_back_with_its_zone(d, stamp):
     d["a"] = stamp
     assert repr(d["a"]) == repr(stamp)

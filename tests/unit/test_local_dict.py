@@ -7,6 +7,7 @@ import time
 import pytest
 
 from persidict import ANY_ETAG, VALUE_NOT_RETRIEVED, LocalDict, MutationPolicyError
+from tests.ids import stable
 
 
 def handle(d, **kwargs):
@@ -34,7 +35,7 @@ def test_a_copy_shares_the_data():
     assert d["a"] == 1
 
 
-@pytest.mark.parametrize("backend", [{}, 1, "text", LocalDict], ids=repr)
+@pytest.mark.parametrize("backend", [{}, 1, "text", LocalDict], ids=stable)
 def test_a_backend_comes_from_a_dict(backend):
     with pytest.raises(TypeError):
         LocalDict(backend=backend)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 import pytest
 
 from persidict import EmptyDict, FileDirDict, LocalDict, OverlappingMultiDict, PersiDict
+from tests.ids import stable
 
 
 def filled(d):
@@ -130,7 +131,7 @@ def test_generic_iteration_yields_the_fields_in_order(any_dict, result_type):
     ("result_type", "error"),
     [("keys", TypeError), (["keys"], TypeError), (None, TypeError), ({"keys": 1}, TypeError)]
     + [(set(), ValueError), ({"keys", "etags"}, ValueError), ({"key"}, ValueError)],
-    ids=repr,
+    ids=stable,
 )
 def test_generic_iteration_refuses_other_fields(make, result_type, error, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -13,6 +13,7 @@ from persidict import (
     LocalDict,
     MutableDictCached,
 )
+from tests.ids import stable
 
 ETAGS = {"serialization_format": "etag", "base_class_for_values": str}
 ANY = {"condition": ANY_ETAG, "expected_etag": ITEM_NOT_AVAILABLE}
@@ -94,7 +95,7 @@ def test_a_half_filled_cache_is_no_cache(d, main, data, etags, missing):
     assert caches(data, etags) == (1, main.etag("a"))
 
 
-@pytest.mark.parametrize("wrong", ["stale", "", 123, None, ["x"]], ids=repr)
+@pytest.mark.parametrize("wrong", ["stale", "", 123, None, ["x"]], ids=stable)
 def test_a_wrong_etag_in_the_cache_counts_as_a_mismatch_and_is_repaired(main, data, wrong):
     etags = LocalDict()
     d = MutableDictCached(main_dict=main, data_cache=data, etag_cache=etags)

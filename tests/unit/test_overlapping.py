@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 from persidict import FileDirDict, LocalDict, OverlappingMultiDict
+from tests.ids import stable
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_the_parameters_are_attributes(multi, tmp_path):
         {"pkl": "text"},
         {"json": {}, "pkl": [1]},
     ],
-    ids=repr,
+    ids=stable,
 )
 def test_wrong_arguments_are_type_errors(kwargs):
     with pytest.raises(TypeError):

@@ -3,6 +3,7 @@
 import pytest
 
 from persidict import Codec, DamagedItemError, FileDirDict, LocalDict, register_format
+from tests.ids import stable
 
 
 class Digits(Codec):
@@ -65,7 +66,7 @@ def test_built_in_and_illegal_names_are_refused(name):
         register_format(name, Digits())
 
 
-@pytest.mark.parametrize("codec", [None, Digits, object()], ids=repr)
+@pytest.mark.parametrize("codec", [None, Digits, object()], ids=stable)
 def test_only_codecs_are_registered(codec):
     with pytest.raises(TypeError):
         register_format("other", codec)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from persidict import NonEmptySafeStrTuple, SafeStrTuple
+from tests.ids import stable
 
 CLASSES = [SafeStrTuple, NonEmptySafeStrTuple]
 
@@ -78,7 +79,7 @@ def test_arguments_are_flattened_from_left_to_right(cls, arguments, strings):
         frozenset("a"),
         object(),
     ],
-    ids=repr,
+    ids=stable,
 )
 def test_what_is_no_sequence_of_strings_is_a_type_error(cls, argument):
     with pytest.raises(TypeError):

@@ -18,6 +18,7 @@ import pytest
 import scipy.sparse
 
 from persidict import FileDirDict, LocalDict
+from tests.ids import stable
 
 
 class Colour(enum.Enum):
@@ -59,7 +60,7 @@ STANDARD = [
 ]
 
 
-@pytest.mark.parametrize("value", STANDARD, ids=repr)
+@pytest.mark.parametrize("value", STANDARD, ids=stable)
 def test_values_of_the_standard_library(d, value):
     memory = LocalDict()
     d["a"] = memory["a"] = value

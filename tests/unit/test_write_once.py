@@ -13,6 +13,7 @@ from persidict import (
     MutationPolicyError,
     WriteOnceDict,
 )
+from tests.ids import stable
 
 ANY = {"condition": ANY_ETAG, "expected_etag": ITEM_NOT_AVAILABLE}
 
@@ -30,7 +31,7 @@ def test_nothing_given_wraps_the_default_folder(tmp_path, monkeypatch):
     assert wrapped.base_dir == str(tmp_path / "__file_dir_dict__")
 
 
-@pytest.mark.parametrize("wrapped", [{}, 1, "text", FileDirDict, [1]], ids=repr)
+@pytest.mark.parametrize("wrapped", [{}, 1, "text", FileDirDict, [1]], ids=stable)
 def test_only_dicts_are_wrapped(wrapped):
     with pytest.raises(TypeError):
         WriteOnceDict(wrapped_dict=wrapped)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from persidict import FileDirDict, LocalDict, MutationPolicyError, WriteOnceDict
+from tests.ids import stable
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ DIFFERENT = [
 ]
 
 
-@pytest.mark.parametrize(("first", "second"), EQUAL, ids=repr)
+@pytest.mark.parametrize(("first", "second"), EQUAL, ids=stable)
 def test_equal_content_passes_the_check(d, first, second):
     d.p_consistency_checks = 1
     d["a"] = first
@@ -72,7 +73,7 @@ def test_equal_content_passes_the_check(d, first, second):
     assert counts(d) == (1, 1, 0)
 
 
-@pytest.mark.parametrize(("first", "second"), DIFFERENT, ids=repr)
+@pytest.mark.parametrize(("first", "second"), DIFFERENT, ids=stable)
 def test_different_content_fails_the_check_and_stays_as_it_was(d, first, second):
     d.p_consistency_checks = 1
     d["a"] = first
