@@ -70,13 +70,18 @@ def wrong_reads(
     """Yield what is wrong after the rival came before one step, and a death before another."""
     main = open_main(storage)
     for name, prepare in PREPARATIONS.items():
+        steps = 99
         for first, death in combinations_with_replacement(range(1, 9), 2):
+            if first > steps or death > max(first, steps):
+                continue  # nothing would happen there
             d = storage.cached(open_main(storage))
             d.clear()
             prepare(d, main)
             actions = {death: die} | {first: partial(RIVALS[rival], main)}
-            with Interleaved(*seams(d), before=actions), suppress(DiedError):
+            with Interleaved(*seams(d), before=actions) as seam, suppress(DiedError):
                 ACTS[act](d)
+            if death == first:  # nobody died
+                steps = len(seam.calls)
             for value in afterwards:
                 main["k"] = value
             for reader in (storage.cached(open_main(storage)), d):
