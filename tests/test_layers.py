@@ -80,6 +80,45 @@ def layers_imported(path, nodes):
             yield module.split(".")[1]
 
 
+def name_of(path):
+    """The dotted name of a module; of a package for its `__init__`."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def packages_above(module):
+    parts = module.split(".")
+    return {".".join(parts[:length]) for length in range(1, len(parts))}
+
+
+def modules_imported(path, nodes, known):
+    """The known modules that run for the imports among the nodes; packages run before parts."""
+    mine = name_of(path)
+    for module, names in imports(path, nodes):
+        parts = {f"{module}.{name}" for name in names} & known
+        is_parts = bool(parts) and len(parts) == len(names)
+        targets = (parts if is_parts else {module, *parts}) & known
+        run = set().union(targets, *map(packages_above, targets))
+        yield from run - packages_above(mine) - {mine}  # these are running already
+        if not is_parts and module in packages_above(mine):
+            yield module  # for a name that the package itself has got from somewhere
+
+
+def imports_among(trees):
+    """For each module its edges to the others, wherever in the module its imports stand."""
+    known = {name_of(path) for path in trees}
+    return {
+        name_of(path): set(modules_imported(path, ast.walk(found), known))
+        for path, found in trees.items()
+    }
+
+
+def in_circles(edges):
+    """What is left when those that import nothing (more) are taken away, again and again."""
+    while leaves := {name for name, found in edges.items() if not found & edges.keys()}:
+        edges = {name: found for name, found in edges.items() if name not in leaves}
+    return edges
+
+
 @pytest.mark.parametrize("path", modules("persidict"), ids=lambda p: p.stem)
 def test_every_module_has_its_level(path):
     assert layer(path) in LEVEL
@@ -97,9 +136,65 @@ def test_modules_of_one_level_do_not_import_each_other_in_a_circle():
         layer(path): set(layers_imported(path, ast.walk(tree(path)))) - {layer(path)}
         for path in modules("persidict")
     }
-    while leaves := {name for name, found in edges.items() if not found & edges.keys()}:
-        edges = {name: found for name, found in edges.items() if name not in leaves}
-    assert edges == {}
+    assert in_circles(edges) == {}
+
+
+def test_no_modules_of_persidict_dask_import_each_other_in_a_circle():
+    """Imports inside functions and for type checkers count like all others."""
+    trees = {path: tree(path) for path in modules("persidict_dask")}
+    edges = imports_among(trees)
+    assert edges["persidict_dask._code"] >= {"persidict_dask._code.identity"}
+    assert in_circles(edges) == {}
+
+
+@pytest.mark.parametrize("path", modules("persidict_dask"), ids=name_of)
+def test_persidict_dask_imports_its_own_modules_at_the_top(path):
+    inside = set(ast.walk(tree(path))) - set(at_import_time(tree(path)))
+    found = {module for module, _ in imports(path, inside)}
+    assert {module for module in found if module.startswith("persidict")} == set()
+
+
+def circles_of(sources):
+    """Circles among modules of a package that is made up of names and texts."""
+    return set(
+        in_circles(
+            imports_among(
+                {ROOT / "pkg" / name: ast.parse(source) for name, source in sources.items()}
+            )
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from pkg.a import f",
+        "from pkg import a",
+        "from . import a",
+        "import pkg.a",
+        "def f():\n    from pkg.a import g",
+        "if TYPE_CHECKING:\n    from pkg.a import g",
+    ],
+)
+def test_the_search_for_circles_finds_each_form_of_import(back):
+    sources = {"__init__.py": "", "a.py": "import os\nfrom pkg.b import g", "b.py": back}
+    assert circles_of(sources) == {"pkg.a", "pkg.b"}
+    assert circles_of({**sources, "b.py": "import os"}) == set()
+
+
+def test_the_search_for_circles_knows_what_runs_a_package():
+    """Whoever imports a part of another package runs it; its own package is running already."""
+    sources = {
+        "__init__.py": "from pkg.a import f",
+        "a.py": "from pkg.sub.c import g",
+        "sub/__init__.py": "from pkg.sub.c import g",
+        "sub/c.py": "from pkg.sub import d",
+        "sub/d.py": "",
+    }
+    assert circles_of(sources) == set()
+    assert circles_of({**sources, "sub/d.py": "from pkg.sub import g"}) >= {"pkg.sub", "pkg.sub.d"}
+    assert circles_of({**sources, "sub/d.py": "import pkg"}) >= {"pkg", "pkg.a", "pkg.sub.d"}
+    assert circles_of({**sources, "sub/__init__.py": "import pkg.a"}) >= {"pkg.a", "pkg.sub"}
 
 
 @pytest.mark.parametrize("path", modules("persidict") + modules("persidict_dask"), ids=stable)
@@ -120,7 +215,7 @@ def test_persidict_knows_nothing_of_persidict_dask(path):
     assert "persidict_dask" not in found
 
 
-@pytest.mark.parametrize("path", modules("persidict_dask"), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", modules("persidict_dask"), ids=name_of)
 def test_persidict_dask_uses_only_what_persidict_offers(path):
     for module, names in imports(path, ast.walk(tree(path))):
         if module == "persidict":
@@ -144,7 +239,7 @@ def imports_at_top(path, name):
     return name in layers_imported(path, at_import_time(tree(path)))
 
 
-@pytest.mark.parametrize("path", modules("persidict_dask"), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", modules("persidict_dask"), ids=name_of)
 def test_optional_libraries_are_imported_inside_functions(path):
     found = {module.split(".")[0] for module, _ in imports(path, at_import_time(tree(path)))}
     assert found & OPTIONAL == set()

@@ -208,27 +208,27 @@ def test_another_version_of_a_library_is_another_fingerprint(script, monkeypatch
     """Library code counts by its version."""
     import importlib.metadata
 
-    from persidict_dask import _code_origin
+    from persidict_dask import _origin
 
     f = script("import toolz\ndef f(x):\n    return toolz.first(x)\n").f
     before = fingerprint(f)
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "99")
-    _code_origin.origin_of_module.cache_clear()
+    _origin.origin_of_module.cache_clear()
     try:
         again = fingerprint(script("import toolz\ndef f(x):\n    return toolz.first(x)\n").f)
     finally:
-        _code_origin.origin_of_module.cache_clear()
+        _origin.origin_of_module.cache_clear()
     assert changed(before, again) == {"library toolz"}
     assert before.hexdigest != again.hexdigest
 
 
 def test_another_python_is_another_fingerprint(script, monkeypatch):
     """What is compiled anew and what is built in may behave in another way."""
-    from persidict_dask import _code
+    from persidict_dask._code import identity
 
     text = "def f(x):\n    return x\n"
     before = fingerprint(script(text).f)
-    monkeypatch.setattr(_code, "PYTHON_ORIGIN", _code.PYTHON_ORIGIN._replace(version="3.99"))
+    monkeypatch.setattr(identity, "PYTHON_ORIGIN", identity.PYTHON_ORIGIN._replace(version="3.99"))
     after = fingerprint(script(text).f)
     assert changed(before, after) == {"python"}
     assert before.hexdigest != after.hexdigest

@@ -13,7 +13,7 @@ import types
 
 import pytest
 
-from persidict_dask._code_flow import flow_token
+from persidict_dask._code.flow import flow_token
 
 MODULES = ("textwrap", "heapq", "csv", "contextlib", "asyncio.locks", "configparser", "selectors")
 

@@ -440,7 +440,7 @@ def test_the_scheme_is_what_it_was():
 
 def test_long_values_are_streamed_to_the_same_token():
     """A payload that came in pieces is the payload."""
-    from persidict_dask._digest_frame import LEAF, SMALL, Stream, frame
+    from persidict_dask._digest.frame import LEAF, SMALL, Stream, frame
 
     for size in (0, 1, SMALL, SMALL + 1, LEAF - 1, LEAF, LEAF + 1, 3 * LEAF):
         data, stream = random.Random(size).randbytes(size), Stream()
@@ -451,7 +451,7 @@ def test_long_values_are_streamed_to_the_same_token():
 
 def test_every_byte_of_a_long_value_counts():
     """Leaves of a large buffer stand in the token in their order."""
-    from persidict_dask._digest_frame import LEAF
+    from persidict_dask._digest.frame import LEAF
 
     data = bytearray(2 * LEAF + 5)
     found = {digest(bytes(data))}

@@ -12,17 +12,11 @@ import struct
 import types
 import uuid
 from array import array
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-from persidict_dask._digest_frame import INLINE, frame, frame_all
-from persidict_dask._digest_walk import SCALARS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from persidict_dask._digest_walk import Walker
-
-    Handler = Callable[[Walker, Any], bytes]
+from persidict_dask._digest.frame import INLINE, frame, frame_all
+from persidict_dask._digest.walk import SCALARS, Handler, Walker
 
 
 def _int(value: int) -> bytes:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
 
-from persidict_dask._digest_frame import Stream, frame
+from persidict_dask._digest.definitions import code_token
+from persidict_dask._digest.frame import Stream, frame
+from persidict_dask._digest.table import Table
 from persidict_dask._errors import UnstableKeyError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+from persidict_dask._origin import is_by_value, place
 
 SCALARS: dict[type, Callable[[Any], bytes]] = {}
 """Exact types that hold no other object: their token needs no walk."""
 
+HANDLERS: Table[Walker] = Table()
+"""Every other type: handlers import the walk, and never the reverse."""
+
 _CHUNK = 4096  # tokens joined at a time, so that a long list is never held twice
 
 
-class CycleFound(Exception):  # noqa: N818 - a signal between walk and graph, not an error
+class CycleFound(Exception):  # noqa: N818 - a signal of the walk to the graph, not an error
     """An object contains itself: it has to be seen as a graph."""
 
 
@@ -27,15 +31,6 @@ class Walker:
         self._memo: dict[int, tuple[Any, bytes]] = {}
         self._active: set[int] = set()
         self.stand_in: Callable[[Any], bytes] | None = None
-
-    def root(self, obj: Any) -> bytes:
-        """Token of an object that may contain itself or be nested deeper than the stack."""
-        try:
-            return self.token(obj)
-        except (CycleFound, RecursionError):
-            from persidict_dask._digest_graph import token_in_graph
-
-            return token_in_graph(self, obj)
 
     def token(self, obj: Any) -> bytes:
         """Token of an object, which depends on its content and type alone."""
@@ -93,21 +88,15 @@ class Walker:
 
     def handle(self, obj: Any) -> bytes:
         """Token of an object from the tokens of its parts, without memory of it."""
-        from persidict_dask._digest_types import handler_of
-
-        return handler_of(type(obj))(self, obj)
+        return HANDLERS.handler_of(type(obj))(self, obj)
 
     def class_token(self, cls: type) -> bytes:
         """Token of the class of an instance: its name, and its code where that is the project's."""
-        from persidict_dask._code_origin import is_by_value, place
-
         name = frame(b"class", place(cls).encode())
         return name + self.token(cls) if is_by_value(cls) else name
 
     def constructor_token(self, function: Any) -> bytes:
         """Token of what would make a copy of an instance: its name, or its code where by value."""
-        from persidict_dask._code_origin import is_by_value, place
-
         return (
             self.token(function)
             if is_by_value(function)
@@ -116,13 +105,7 @@ class Walker:
 
     def definition(self, obj: Any) -> bytes:
         """Token of a function, class or module: the identity of its code."""
-        from persidict_dask._code import fingerprint
-
-        try:
-            return frame(b"code", fingerprint(obj).hexdigest.encode())
-        except UnstableKeyError as error:
-            error.enter()
-            raise
+        return code_token(obj)
 
     def _pair(self, key: Any, value: Any) -> bytes:
         head = self.at("{…}", key)
@@ -161,3 +144,7 @@ class Walker:
         if token[:1] == b"#":  # short tokens cost less to make again than to remember
             self._memo[key] = (obj, token)
         return token
+
+
+Handler: TypeAlias = Callable[[Walker, Any], bytes]
+"""Gives the token of the objects of its types; asks the walk for those of their parts."""

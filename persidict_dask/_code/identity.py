@@ -1,4 +1,4 @@
-"""The identity of code: one hash for a function and all of the project that it reaches."""
+"""Fingerprints: made by a walk over code, and kept while all that was seen is as it was."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from persidict_dask._code_flow import flow_token
-from persidict_dask._code_origin import PYTHON_ORIGIN
-from persidict_dask._code_walk import CodeWalker
-from persidict_dask._code_watch import Watches
-from persidict_dask._digest_frame import frame, hex_digest
+from persidict_dask._code.flow import flow_token
+from persidict_dask._code.walk import CodeWalker
+from persidict_dask._code.watch import Watches
+from persidict_dask._digest.frame import frame, hex_digest
+from persidict_dask._digest.graph import root_token
+from persidict_dask._origin import PYTHON_ORIGIN
 
 _KEPT: Final = 1024
 _SHORT: Final = 16
@@ -59,7 +60,7 @@ def _names(by_value: Iterable[str | types.ModuleType]) -> tuple[str, ...]:
 def _fingerprint(function: Any, by_value: tuple[str, ...], watches: Watches) -> Fingerprint:
     walker = CodeWalker(by_value, watches)
     python = PYTHON_ORIGIN.version
-    token = walker.root(function)
+    token = root_token(walker, function)
     watches.close()
     components = {name: _short(walker, obj) for name, (_, obj) in sorted(walker.named.items())}
     libraries = {f"library {name}": version for name, version in sorted(walker.versions.items())}
@@ -71,7 +72,7 @@ def _fingerprint(function: Any, by_value: tuple[str, ...], watches: Watches) -> 
 
 
 def _short(walker: CodeWalker, obj: Any) -> str:
-    token = flow_token(obj) if isinstance(obj, types.CodeType) else walker.root(obj)
+    token = flow_token(obj) if isinstance(obj, types.CodeType) else root_token(walker, obj)
     return hex_digest(token)[:_SHORT]
 
 

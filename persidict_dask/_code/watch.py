@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import types
 import weakref
+from collections.abc import Callable
 from itertools import repeat
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from persidict_dask._errors import UnstableKeyError
 
-if TYPE_CHECKING:
-    import types
-    from collections.abc import Callable
-
-    Look = Callable[[], tuple[Any, ...]]
+Look = Callable[[], tuple[Any, ...]]
 
 MISSING = object()
 

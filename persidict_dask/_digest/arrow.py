@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from persidict_dask._digest_frame import frame, frame_all
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from persidict_dask._digest_walk import Walker
-
-    Handler = Callable[[Walker, Any], bytes]
+from persidict_dask._digest.frame import frame, frame_all
+from persidict_dask._digest.walk import Handler, Walker
 
 
 def _arrow() -> Any:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from persidict_dask._digest_frame import Stream, frame, frame_all
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from persidict_dask._digest_walk import Walker
-
-    Handler = Callable[[Walker, Any], bytes]
+from persidict_dask._digest.frame import Stream, frame, frame_all
+from persidict_dask._digest.walk import Handler, Walker
+from persidict_dask._origin import origin_of_module
 
 _BLOCK = 1 << 16  # elements gathered at a time from an array that is not contiguous
 
@@ -136,8 +131,6 @@ def _dtype(_: Walker, dtype: Any) -> bytes:
 
 
 def _ufunc(_: Walker, function: Any) -> bytes:
-    from persidict_dask._code_origin import origin_of_module
-
     return frame(b"ufunc", f"{origin_of_module('numpy')} {function.__name__}".encode())
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from xxhash import xxh3_128, xxh3_128_digest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 SCHEME: Final = b"persidict-digest-1"
 """Stands at the head of every digest: another scheme gives other keys, never wrong hits."""

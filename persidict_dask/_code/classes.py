@@ -7,15 +7,12 @@ import dataclasses
 import enum
 import functools
 import types
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from typing import Any, Final
 
-from persidict_dask._digest_frame import frame_all
+from persidict_dask._code.walk import CodeWalker
+from persidict_dask._digest.frame import frame_all
 from persidict_dask._errors import UnstableKeyError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from persidict_dask._code_walk import CodeWalker
 
 _PLAIN_METACLASSES: Final = (type, abc.ABCMeta, enum.EnumType)
 _GENERATED: Final = "<string>"  # file of what dataclasses and named tuples generate from fields
@@ -34,7 +31,9 @@ _FIELD_PARTS: Final = (
 
 
 def class_token(walker: CodeWalker, cls: type) -> bytes:
-    """Token of a class of the project: bases, fields, and members by name."""
+    """Token of a class: of the project's, bases, fields, and members by name."""
+    if not walker.is_by_value(cls):
+        return walker.library(cls)
     name = f"{cls.__module__}.{cls.__qualname__}"
     walker.name("class", name, cls, _outline(cls))
     try:
@@ -68,8 +67,8 @@ def _slots(cls: type) -> list[str] | None:
     return sorted([slots] if isinstance(slots, str) else slots) if slots is not None else None
 
 
-def descriptor_token(walker: CodeWalker, obj: Any) -> bytes | None:
-    """Token of what wraps functions in the body of a class, or around a function."""
+def descriptor_token(walker: CodeWalker, obj: Any) -> bytes:
+    """Token of what wraps functions in a class or around a function; anything else has a name."""
     tag = type(obj).__name__.encode()
     if isinstance(obj, property):
         return frame_all(tag, (walker.token(part) for part in (obj.fget, obj.fset, obj.fdel)))
@@ -79,7 +78,7 @@ def descriptor_token(walker: CodeWalker, obj: Any) -> bytes | None:
         return frame_all(tag, (walker.token(obj.func),))
     if isinstance(obj, functools._lru_cache_wrapper):
         return frame_all(tag, (walker.token(obj.__wrapped__),))
-    return None
+    return walker.library(obj)
 
 
 def _metaclass(walker: CodeWalker, cls: type) -> bytes:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-from persidict_dask._digest_arrow import arrow_token, text_token
-from persidict_dask._digest_frame import frame, frame_all
-from persidict_dask._digest_numpy import array_token
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from persidict_dask._digest_walk import Walker
-
-    Handler = Callable[[Walker, Any], bytes]
+from persidict_dask._digest.arrow import arrow_token, text_token, texts_of
+from persidict_dask._digest.frame import frame, frame_all
+from persidict_dask._digest.numpy import array_token
+from persidict_dask._digest.objects import reduced
+from persidict_dask._digest.walk import Handler, Walker
+from persidict_dask._errors import UnstableKeyError
 
 
 def _frame(walker: Walker, table: Any) -> bytes:
@@ -30,8 +27,6 @@ def _frame(walker: Walker, table: Any) -> bytes:
 
 
 def _series_values(walker: Walker, table: Any, at: int) -> bytes:
-    from persidict_dask._errors import UnstableKeyError
-
     try:
         return _values(walker, table.iloc[:, at].array)
     except UnstableKeyError as error:
@@ -87,8 +82,6 @@ def _values(walker: Walker, values: Any) -> bytes:
     if type(values).__module__.startswith("pandas."):
         np = sys.modules["numpy"]
         return frame(b"column", head + array_token(walker, np.asarray(values, dtype=object)))
-    from persidict_dask._digest_objects import reduced
-
     return frame(b"column", head + reduced(walker, values))  # an extension array of somebody
 
 
@@ -148,8 +141,6 @@ def _strings(_: Walker, values: Any) -> bytes:
 
 
 def _arrow_strings(walker: Walker, values: Any) -> bytes:
-    from persidict_dask._digest_arrow import texts_of
-
     return texts_of(values.__arrow_array__())
 
 

@@ -8,16 +8,14 @@ that behave alike are one. Docstrings and annotations have no state.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from types import CodeType
+from typing import Any, Final, NamedTuple
 
 from xxhash import xxh3_128_digest
 
-from persidict_dask._code_instructions import Step, steps_of
-from persidict_dask._digest_frame import frame, frame_all
-from persidict_dask._digest_walk import Walker
-
-if TYPE_CHECKING:
-    from types import CodeType
+from persidict_dask._code.instructions import Step, steps_of
+from persidict_dask._digest.frame import frame, frame_all
+from persidict_dask._digest.walk import Walker
 
 _FLAGS: Final = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200
 """Varargs, varkeywords, generator, coroutine, iterable coroutine, asynchronous generator."""

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import copyreg
 import dataclasses
+import enum
 import functools
+import pathlib
 import types
-from typing import TYPE_CHECKING, Any
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from persidict_dask._digest_frame import frame, frame_all
+from persidict_dask._digest.frame import frame, frame_all
+from persidict_dask._digest.walk import Handler, Walker
 from persidict_dask._errors import UnstableKeyError
-
-if TYPE_CHECKING:
-    import enum
-    import pathlib
-    from collections.abc import Callable, Iterable
-
-    from persidict_dask._digest_walk import Walker
 
 _ADVICE = "leave it out with ignore=, give its class __persist_token__, or use register_digest"
 _MISSING = object()
@@ -31,7 +29,7 @@ def refuse(obj: Any, because: str) -> UnstableKeyError:
     return UnstableKeyError(f"a {name} has no stable content ({because}); {_ADVICE}")
 
 
-def by_function(function: Callable[[Any], Any]) -> Callable[[Walker, Any], bytes]:
+def by_function(function: Callable[[Any], Any]) -> Handler:
     """Handler for a class with a registered function."""
 
     def handler(walker: Walker, obj: Any) -> bytes:
@@ -144,8 +142,6 @@ def reduced(walker: Walker, obj: Any) -> bytes:
 
 
 def _mapping_of(walker: Walker, obj: Any) -> Callable[[bytes, Iterable[Any]], bytes]:
-    from collections import OrderedDict
-
     return walker.ordered_mapping if isinstance(obj, OrderedDict) else walker.mapping
 
 

@@ -7,30 +7,21 @@ import enum
 import functools
 import pathlib
 import types
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-from persidict_dask import _digest_arrow, _digest_numpy, _digest_pandas
-from persidict_dask import _digest_objects as objects
-from persidict_dask._code_origin import module_of
-from persidict_dask._digest_python import EXACT
-from persidict_dask._digest_walk import SCALARS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from persidict_dask._digest_walk import Walker
-
-    Handler = Callable[[Walker, Any], bytes]
+from persidict_dask._digest import arrow, numpy, objects, pandas
+from persidict_dask._digest.python import EXACT
+from persidict_dask._digest.walk import HANDLERS, SCALARS, Handler
+from persidict_dask._origin import module_of
 
 _registered: dict[type, Callable[[Any], Any]] = {}
-_handlers: dict[type, Handler] = {}
-_HANDLERS_KEPT = 4096
 
 _LIBRARIES: dict[str, dict[str, Handler]] = {
-    "numpy": _digest_numpy.HANDLERS,
-    "scipy": _digest_numpy.SPARSE_HANDLERS,
-    "pandas": _digest_pandas.HANDLERS,
-    "pyarrow": _digest_arrow.HANDLERS,
+    "numpy": numpy.HANDLERS,
+    "scipy": numpy.SPARSE_HANDLERS,
+    "pandas": pandas.HANDLERS,
+    "pyarrow": arrow.HANDLERS,
     "persidict": {"PersiDict": objects.store},
     "dask": dict.fromkeys(("DaskMethodsMixin", "Expr"), objects.collection),
     "distributed": dict.fromkeys(("Future", "Variable", "Queue", "Client"), objects.collection),
@@ -57,28 +48,18 @@ def register_digest(cls: type, function: Callable[[Any], Any]) -> None:
     if cls in SCALARS:
         raise TypeError(f"the digest of {cls.__name__} is fixed")
     _registered[cls] = function
-    _handlers.clear()
+    HANDLERS.forget()
 
 
-def handler_of(cls: type) -> Handler:
-    """The handler of a type, found once for each."""
-    handler = _handlers.get(cls)
-    if handler is None:
-        if len(_handlers) >= _HANDLERS_KEPT:  # classes made in a loop are not kept alive
-            _handlers.clear()
-        handler = _handlers[cls] = _find(cls)
-    return handler
-
-
-def _find(cls: type) -> Handler:
+def _of_user(cls: type) -> Handler | None:
     for base in cls.__mro__:
         if base in _registered:
             return objects.by_function(_registered[base])
-    if getattr(cls, "__persist_token__", None) is not None:
-        return objects.by_protocol
-    if cls in EXACT:
-        return EXACT[cls]
-    return _of_library(cls) or _of_kind(cls)
+    return None
+
+
+def _of_itself(cls: type) -> Handler | None:
+    return objects.by_protocol if getattr(cls, "__persist_token__", None) is not None else None
 
 
 def _of_library(cls: type) -> Handler | None:
@@ -108,3 +89,6 @@ def _of_kind(cls: type) -> Handler:
     if issubclass(cls, (set, frozenset)) and objects.reduces_as_builtin(cls):
         return objects.set_with_state
     return objects.reduced
+
+
+HANDLERS.find_by(_of_user, _of_itself, EXACT.get, _of_library, _of_kind)

@@ -8,15 +8,20 @@ unfoldings end with equal colours, so shared parts and equal copies give the sam
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from persidict_dask._digest_frame import frame, hashed
+from persidict_dask._digest.frame import frame, hashed
+from persidict_dask._digest.walk import CycleFound, Walker
 from persidict_dask._errors import UnstableKeyError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
-    from persidict_dask._digest_walk import Walker
+def root_token(walker: Walker, obj: Any) -> bytes:
+    """Token of an object that may contain itself or be nested deeper than the stack."""
+    try:
+        return walker.token(obj)
+    except (CycleFound, RecursionError):
+        return token_in_graph(walker, obj)
 
 
 def token_in_graph(walker: Walker, root: Any) -> bytes:

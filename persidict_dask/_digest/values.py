@@ -1,18 +1,14 @@
-"""The canonical hash of values: the same in every process, different for different content."""
+"""Digests of objects, and of the arguments of a call by their names."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from persidict_dask._digest_frame import frame, hex_digest
-from persidict_dask._digest_types import register_digest
-from persidict_dask._digest_walk import SCALARS, Walker
+from persidict_dask._digest.frame import frame, hex_digest
+from persidict_dask._digest.graph import root_token
+from persidict_dask._digest.walk import SCALARS, Walker
 from persidict_dask._errors import UnstableKeyError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-__all__ = ["digest", "digest_arguments", "register_digest"]
 
 
 def digest(*objects: Any) -> str:
@@ -40,7 +36,7 @@ def digest_arguments(arguments: Mapping[str, Any]) -> dict[str, str]:
 
 def _named(walker: Walker, name: str, obj: Any) -> bytes:
     try:
-        return walker.root(obj)
+        return root_token(walker, obj)
     except UnstableKeyError as error:
         error.prepend(name)
         raise

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Iterator
+from types import CodeType
+from typing import Final, NamedTuple
 
-from persidict_dask._code_instructions import Step, steps_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import CodeType
+from persidict_dask._code.instructions import Step, steps_of
 
 
 class Import(NamedTuple):

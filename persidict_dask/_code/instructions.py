@@ -7,10 +7,8 @@ import functools
 import re
 import sys
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-if TYPE_CHECKING:
-    from types import CodeType
+from types import CodeType
+from typing import Any, Final, NamedTuple
 
 
 class Step(NamedTuple):

@@ -1,0 +1,16 @@
+"""The identity of code: one hash for a function and all of the project that it reaches."""
+
+from typing import Any
+
+from persidict_dask._code import definitions as definitions
+from persidict_dask._code.identity import Fingerprint, fingerprint
+from persidict_dask._digest.definitions import identify_code_by
+
+__all__ = ["Fingerprint", "fingerprint"]
+
+
+def _hexdigest(obj: Any) -> str:
+    return fingerprint(obj).hexdigest
+
+
+identify_code_by(_hexdigest)
