@@ -137,16 +137,23 @@ class PickleCodec(Codec):
         return _unpickled(_decompressed(data))
 
 
+_ARRAYS = ("ndarray", "matrix", "memmap")
+
+
 class _HoldsArray(Exception):  # noqa: N818  # a signal, not an error
     """Only joblib's own pickler can write this value."""
 
 
 class _PlainPickler(pickle.Pickler):
-    """The C pickler, which writes the same bytes as joblib's wherever there is no array."""
+    """The C pickler, whose stream equals that of joblib's where there is no array.
+
+    To the byte, but for the batches that large dicts, lists and sets are cut into.
+    """
 
     def reducer_override(self, obj: Any) -> Any:
         numpy = sys.modules.get("numpy")
-        if numpy is not None and type(obj) in (numpy.ndarray, numpy.matrix, numpy.memmap):
+        # without defaults, this would fail while another thread is still importing numpy
+        if numpy is not None and any(type(obj) is getattr(numpy, n, None) for n in _ARRAYS):
             raise _HoldsArray
         return NotImplemented
 

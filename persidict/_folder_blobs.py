@@ -22,6 +22,7 @@ from persidict.jokers_and_status_flags import (
 )
 
 _LONGEST_NAME = 255
+_MOST_FOLDERS = 1000  # rounds against others who keep removing the folder as empty
 TEMP_PREFIX = ".__tmp__"
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 _NO_HARD_LINKS = frozenset(
@@ -97,7 +98,7 @@ class FolderBlobs(BlobStore):
                 name = folder + entry.name
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(name + "/")
-                elif entry.name.endswith(suffix) and entry.is_file():
+                elif entry.name.endswith(suffix) and _is_file(entry):
                     stat = self.stat(name) if stats else None
                     if stat is not None or not stats:
                         yield name, stat
@@ -143,7 +144,8 @@ class FolderBlobs(BlobStore):
         try:
             return retried(lambda: _link(temp, path)) or self._publish_without_links(temp, name)
         except FileExistsError:
-            return False
+            # a second name means that it was our own link, whose answer was lost
+            return os.stat(temp).st_nlink > 1
         finally:
             _unlink(temp)
 
@@ -217,14 +219,24 @@ def _write_temp(folder: str, data: bytes) -> tuple[str, Stat]:
 def _open_temp(folder: str) -> tuple[str, int]:
     """Create a temporary file; the umask decides its mode, and missing folders are made."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    for _ in range(ATTEMPTS):
+    for _ in range(_MOST_FOLDERS):
         temp = os.path.join(folder, TEMP_PREFIX + secrets.token_hex(8))
         try:
             return temp, os.open(temp, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
         except FileNotFoundError:
-            # new, or removed as empty by a clear() in this moment
-            os.makedirs(folder, exist_ok=True)
+            _make_folder(folder)
     raise FileNotFoundError(errno.ENOENT, "the folder keeps disappearing", folder)
+
+
+def _make_folder(folder: str) -> None:
+    """Make a folder and those above it, each durably named in the next."""
+    above = os.path.dirname(folder)
+    if not os.path.isdir(above):
+        _make_folder(above)
+    # whoever clears the dictionary removes empty folders, also while we make others in them
+    with suppress(FileExistsError, FileNotFoundError):
+        os.mkdir(folder)
+    _sync_directory(above)
 
 
 def _write_all(fd: int, data: bytes) -> None:
@@ -257,6 +269,13 @@ def _sync_directory(folder: str) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:

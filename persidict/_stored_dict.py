@@ -78,7 +78,11 @@ class StoredDict(ItemDict[ValueType]):
 
     def clear(self) -> None:
         """Remove the items of this format and what they leave behind; not atomic."""
-        super().clear()
+        self._refuse_change()
+        # by the names that are there, which may be others than the keys would be given today
+        for name, _ in list(self._store.scan(self._suffix, stats=False)):
+            if self._key(name) is not None:
+                self._store.remove(name, None)
         self._store.prune()
 
     def get_subdict(self, prefix_key: PersiDictKey) -> Self:
@@ -113,9 +117,9 @@ class StoredDict(ItemDict[ValueType]):
     def _decoded(self, key: NonEmptySafeStrTuple, blob: Blob) -> Any:
         try:
             return self._codec.decode(blob.value)  # type: ignore[arg-type]  # it was retrieved
-        except (MemoryError, RecursionError):
-            raise
         except Exception as error:
+            if isinstance(error, MemoryError) and len(blob.value) > _LARGE:  # type: ignore[arg-type]
+                raise
             # whatever goes wrong in here: the item is there, and it must not look absent
             raise DamagedItemError(
                 f"the item {key.strings} cannot be decoded: {type(error).__name__}: {error} "
@@ -133,6 +137,10 @@ class StoredDict(ItemDict[ValueType]):
 
 def _strings(prefix: PersiDictKey) -> tuple[str, ...]:
     return prefix_key(prefix).strings
+
+
+_LARGE = 1 << 20
+"""Bytes; a smaller item that asks for more memory than there is can only be damaged."""
 
 
 @lru_cache(maxsize=65536)

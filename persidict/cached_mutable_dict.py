@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Self
 
-from persidict._words import Guard, Item, Stat
+from persidict._words import IF_ABSENT, Guard, Item, Stat, etag_of
 from persidict._wrapped_dict import WrappedDict, checked_dict
 from persidict.jokers_and_status_flags import (
     ITEM_NOT_AVAILABLE,
-    VALUE_NOT_RETRIEVED,
     ETagIfExists,
     ETagValue,
     ValueType,
@@ -51,7 +51,6 @@ class MutableDictCached(WrappedDict[ValueType]):
         self._main_dict = main_dict
         self._data_cache = data_cache
         self._etag_cache = etag_cache
-        self._lock = threading.Lock()
 
     @property
     def _inner(self) -> PersiDict[ValueType]:
@@ -80,7 +79,6 @@ class MutableDictCached(WrappedDict[ValueType]):
             raise self._absence(key)
         if item.stat.etag == cached.stat.etag:
             item = cached
-            self._check_value(item.value)
         return item.value  # type: ignore[return-value]  # it was retrieved
 
     def etag(self, key: Any) -> ETagValue:
@@ -90,37 +88,40 @@ class MutableDictCached(WrappedDict[ValueType]):
         if cached is not None:
             return cached
         current = super().etag(key)
-        with self._lock:
-            self._purge(key)  # a value without an etag may be of any version
-            self._keep(lambda: self._etag_cache.__setitem__(key, current))
+        self._purge(key)  # a value without an etag may be of any version
+        self._keep(lambda: self._etag_cache._write(key, current, IF_ABSENT))
         return current
 
     def _read(
         self, key: NonEmptySafeStrTuple, unless: ETagIfExists = ITEM_NOT_AVAILABLE
     ) -> Item[ValueType] | None:
+        before = self._cached_version(key)
         item = self._main_dict._read(key, unless)
-        if item is None or item.stat.etag != unless:
-            self._remember(key, item)
+        if item is None:
+            self._purge(key)
+        elif item.stat.etag != unless:
+            self._remember(key, item, before)
         return item
 
     def _write(
         self, key: NonEmptySafeStrTuple, value: ValueType, guard: Guard | None
     ) -> Stat | None:
+        before = self._cached_version(key)
         stat = self._main_dict._write(key, value, guard)
         if stat is not None:
-            self._remember(key, Item(value, stat))
+            self._remember(key, Item(value, stat), before)
         return stat
 
     def _remove(self, key: NonEmptySafeStrTuple, guard: Guard | None) -> bool:
         removed = self._main_dict._remove(key, guard)
         if removed or guard is None:
-            self._remember(key, None)
+            self._purge(key)
         return removed
 
     def _stat(self, key: NonEmptySafeStrTuple) -> Stat | None:
         stat = self._main_dict._stat(key)
         if stat is None:
-            self._remember(key, None)
+            self._purge(key)
         return stat
 
     def _cached(self, key: NonEmptySafeStrTuple) -> Item[ValueType] | None:
@@ -129,10 +130,11 @@ class MutableDictCached(WrappedDict[ValueType]):
         if etag is None:
             return None
         with suppress(Exception):
-            value = self._data_cache[key]
-            # another thread may have exchanged both in between
-            if self._cached_etag(key) == etag:
-                return Item(value, Stat(etag, 0.0))
+            found = self._data_cache._checked_read(key)
+            # both may have been exchanged in between
+            if found is not None and self._cached_etag(key) == etag:
+                self._check_value(found.value)
+                return Item(found.value, Stat(etag, 0.0))
         return None
 
     def _cached_etag(self, key: NonEmptySafeStrTuple) -> ETagValue | None:
@@ -140,27 +142,36 @@ class MutableDictCached(WrappedDict[ValueType]):
             return ETagValue(self._etag_cache[key])
         return None
 
-    def _remember(self, key: NonEmptySafeStrTuple, item: Item[ValueType] | None) -> None:
-        """Cache what the main dictionary holds; forget the key if it holds nothing."""
-        with self._lock:
-            if item is None or item.value is VALUE_NOT_RETRIEVED:
-                self._purge(key)
-            else:
-                self._keep(lambda: self._replace_cached(key, item))
+    def _cached_version(self, key: NonEmptySafeStrTuple) -> Guard | None:
+        """Return what the cached value must still be when a newer one replaces it."""
+        with suppress(Exception):
+            return Guard(etag_of(self._data_cache._stat(key)))
+        return None
 
-    def _replace_cached(self, key: NonEmptySafeStrTuple, item: Item[Any]) -> None:
-        # Without its etag a value counts as not cached. So a crash anywhere in between loses the
-        # entry, and never leaves a value under the etag of another version.
+    def _remember(self, key: NonEmptySafeStrTuple, item: Item[Any], before: Guard | None) -> None:
+        """Cache a version, unless somebody has cached one since the main dictionary was asked."""
+        if before is not None:
+            self._keep(lambda: self._replace_cached(key, item, before))
+
+    def _replace_cached(self, key: NonEmptySafeStrTuple, item: Item[Any], before: Guard) -> None:
+        # A value without an etag counts as not cached, so whatever stops us here, or comes between,
+        # loses the entry. An etag stands beside a value of another version only if that version is
+        # newer; then the main dictionary has left the etag behind, and the next read finds out.
         self._etag_cache.discard(key)
-        self._data_cache[key] = item.value
-        self._etag_cache[key] = item.stat.etag
+        value: Any = item.value
+        written = self._data_cache._write(key, value, before)
+        if written is None:
+            return
+        self._etag_cache._write(key, item.stat.etag, IF_ABSENT)
+        if etag_of(self._data_cache._stat(key)) != written.etag:
+            self._etag_cache.discard(key)
 
-    def _keep(self, change: Any) -> None:
+    def _keep(self, change: Callable[[], Any]) -> None:
         try:
             change()
         except Exception as error:
             warnings.warn(f"an item is not cached: {error}", RuntimeWarning, stacklevel=5)
 
     def _purge(self, key: NonEmptySafeStrTuple) -> None:
-        self._etag_cache.discard(key)
-        self._data_cache.discard(key)
+        for cache in (self._etag_cache, self._data_cache):
+            self._keep(partial(cache.discard, key))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any, NamedTuple, Self
+from weakref import WeakSet
 
 from persidict._item_dict import ItemDict
 from persidict._words import Guard, Item, Stat, etag_of
@@ -41,6 +43,20 @@ class _Tree:
         self.root = _Node()
         self.lock = threading.RLock()
         self.etags = itertools.count(1)
+        _trees.add(self)
+
+
+_trees: WeakSet[_Tree] = WeakSet()
+
+
+def _free_locks() -> None:
+    """In a child process no other thread will ever release them."""
+    for tree in _trees:
+        tree.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_locks)
 
 
 class LocalBackend(NamedTuple):
@@ -202,7 +218,7 @@ def _checked_interval(prune_interval: Any) -> int | None:
         return None
     try:
         interval = int(prune_interval)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return _DEFAULT_PRUNE_INTERVAL
     return interval if interval > 0 else None
 

@@ -71,7 +71,7 @@ class SafeStrTuple(Sequence[str], Hashable):
             return self._strings == other._strings
         try:
             return self._strings == SafeStrTuple(other)._strings
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             return NotImplemented
 
     def __ne__(self, other: object) -> bool:
@@ -147,7 +147,7 @@ def checked_component(part: str) -> str:
     if contains_unsafe_chars(part):
         unsafe = "".join(sorted(set(part) - SAFE_CHARS_SET))
         raise ValueError(f"{part!r} has characters that are not safe in a key: {unsafe!r}")
-    return str(part)
+    return str.__str__(part)  # a subclass may show itself as something else
 
 
 def _is_sequence(part: Any) -> bool:

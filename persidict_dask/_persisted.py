@@ -67,7 +67,7 @@ class PersistedFunction(Generic[P, R]):
         """The store of the results; on a worker it is opened when it is first needed."""
         return self._results.store
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         if not self._options.enabled:
             return self.__wrapped__(*self._instance, *args, **kwargs)
         call = self._call(args, kwargs)
@@ -82,18 +82,18 @@ class PersistedFunction(Generic[P, R]):
             self._annotate(call, seconds)
         return stored  # type: ignore[no-any-return]
 
-    def key_of(self, *args: P.args, **kwargs: P.kwargs) -> NonEmptySafeStrTuple:
+    def key_of(self, /, *args: P.args, **kwargs: P.kwargs) -> NonEmptySafeStrTuple:
         """Return the key of the call's result: name, digest of the code, digest of the arguments.
 
         Raises `UnstableKeyError` if code or arguments have no stable content.
         """
         return self._call(args, kwargs).key
 
-    def is_cached(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+    def is_cached(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """True if the store has the call's result; one look, nothing is read."""
         return self.key_of(*args, **kwargs) in self.store
 
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Compute now, and replace the stored result."""
         call = self._call(args, kwargs)
         value, seconds = self._run(call)
@@ -101,7 +101,7 @@ class PersistedFunction(Generic[P, R]):
         self._annotate(call, seconds)
         return value  # type: ignore[no-any-return]
 
-    def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+    def forget(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Remove the stored result of a call, and tell whether there was one."""
         return self._results.forget(self.key_of(*args, **kwargs))
 
@@ -109,7 +109,7 @@ class PersistedFunction(Generic[P, R]):
         """Remove all results of the function, or only those of other code; return how many."""
         return self._results.forget_all(kept_code=self._code_digits if older else None)
 
-    def provenance(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+    def provenance(self, /, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
         """Return the note beside the stored result of a call; `KeyError` if there is none."""
         return self._results.note(self.key_of(*args, **kwargs))
 

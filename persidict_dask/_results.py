@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pickle import PicklingError
 from typing import Any, Final
@@ -88,8 +88,9 @@ class Results:
 
     def replace(self, key: NonEmptySafeStrTuple, value: Any) -> None:
         """Store the value over whatever is there."""
+        handles = self._changeable
         try:
-            for handle in self._changeable:
+            for handle in handles:
                 handle[key] = _storable(value)
         except _UNFIT as error:
             raise self._unfit(value, error) from error
@@ -104,16 +105,22 @@ class Results:
         """Remove all results, except of the code that is kept; return how many."""
         removed = 0
         for handle in (*self._changeable, self._notes):
-            mine = handle.get_subdict(self._name)
-            doomed = [key for key in mine if key[0] != kept_code]
-            removed = max(removed, sum(handle.discard((self._name, *key)) for key in doomed))
+            doomed = [key for key in self._keys_in(handle) if key[1] != kept_code]
+            removed = max(removed, sum(handle.discard(key) for key in doomed))
         return removed
+
+    def _keys_in(self, handle: Store) -> Iterator[NonEmptySafeStrTuple]:
+        try:
+            below = handle.get_subdict(self._name)
+        except NotImplementedError:
+            return (key for key in handle if key[0] == self._name)
+        return (NonEmptySafeStrTuple(self._name, key) for key in below)
 
     def annotate(self, key: NonEmptySafeStrTuple, note: dict[str, Any]) -> None:
         """Write the note beside a result; the result is safe whether it succeeds or not."""
         try:
             self._notes[key] = json.dumps(note, indent=4)
-        except OSError as error:
+        except Exception as error:
             warnings.warn(f"no provenance for a result: {error}", RuntimeWarning, stacklevel=4)
 
     def note(self, key: NonEmptySafeStrTuple) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A damaged file is an error of its own that names the item; never a value, never an absence."""
 
 import contextlib
+import os
 
 import pytest
 
@@ -202,7 +203,13 @@ def test_wrappers_let_the_error_pass(tmp_path):
         assert_damaged(wrapper, wrapper)
 
 
-def test_running_out_of_memory_is_no_damage(d):
-    d["k"] = Awkward(MemoryError())
+def test_running_out_of_memory_over_a_large_item_is_no_damage(d):
+    d["k"] = [os.urandom(2**21), Awkward(MemoryError())]
     with pytest.raises(MemoryError):
+        d["k"]
+
+
+def test_a_small_item_that_asks_for_too_much_memory_is_damaged(d):
+    d["k"] = Awkward(MemoryError())
+    with pytest.raises(DamagedItemError, match="MemoryError"):
         d["k"]

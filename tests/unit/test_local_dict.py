@@ -233,3 +233,30 @@ def test_threads_may_write_delete_and_iterate_at_once():
 
     race(4, work)
     assert len(d) == sum(1 for _ in d.items()) <= 28
+
+
+def test_a_child_process_can_use_what_another_thread_had_locked(python):
+    printed = python("""
+import os, threading
+from persidict import LocalDict
+
+d = LocalDict()
+d["a"] = 1
+held, done = threading.Event(), threading.Event()
+
+def hold():
+    with d.get_params()["backend"].tree.lock:
+        held.set()
+        done.wait()
+
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    os._exit(d["a"] - 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+done.set()
+thread.join()
+""")
+    assert printed == "0"

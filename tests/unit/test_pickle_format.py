@@ -1,10 +1,13 @@
 """The `pkl` format: golden bytes, joblib's stream, and every compression on reading."""
 
 import bz2
+import decimal
 import gzip
 import io
 import lzma
 import pickle
+import sys
+import types
 import zlib
 
 import joblib
@@ -202,3 +205,9 @@ def test_what_is_defined_inside_a_function_is_refused(d):
         with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
             d["a"] = value
     assert len(d) == 0
+
+
+def test_values_can_be_written_while_numpy_is_being_imported(d, monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", types.ModuleType("numpy"))
+    d["a"] = decimal.Decimal(1)
+    assert d["a"] == 1

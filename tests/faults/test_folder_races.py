@@ -1,0 +1,92 @@
+"""A folder under others who clear it, and calls whose answers are lost."""
+
+import enum
+import os
+import threading
+
+import pytest
+
+from persidict import FileDirDict, SafeStrTuple
+
+
+class Colour(str, enum.Enum):  # noqa: UP042  # whose str() is not its value
+    RED = "red"
+
+
+def test_nested_items_can_be_written_while_others_clear(tmp_path):
+    d = FileDirDict(base_dir=tmp_path)
+    errors, stop = [], threading.Event()
+
+    def clear():
+        while not stop.is_set():
+            d.clear()
+
+    def write(name):
+        try:
+            for n in range(100):
+                d[name, "b", "c", str(n)] = n
+        except OSError as error:
+            errors.append(error)
+
+    clearing = [threading.Thread(target=clear) for _ in range(2)]
+    writing = [threading.Thread(target=write, args=(name,)) for name in "xy"]
+    for thread in (*clearing, *writing):
+        thread.start()
+    for thread in writing:
+        thread.join()
+    stop.set()
+    for thread in clearing:
+        thread.join()
+    assert errors == []
+
+
+def test_our_own_link_whose_answer_was_lost_is_no_conflict(tmp_path, monkeypatch):
+    d = FileDirDict(base_dir=tmp_path, append_only=True)
+    link = os.link
+
+    def lose_the_answer(source, target):
+        link(source, target)
+        raise FileExistsError
+
+    monkeypatch.setattr(os, "link", lose_the_answer)
+    d["a"] = 1
+    assert d["a"] == 1
+    monkeypatch.setattr(os, "link", link)
+    assert d.setdefault("a", 2) == 1
+
+
+def test_new_folders_are_named_durably(tmp_path, monkeypatch):
+    synced, sync = [], os.fsync
+
+    def spy(fd):
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    FileDirDict(base_dir=tmp_path, digest_len=0)["x", "y", "z"] = 1
+    assert {str(tmp_path), str(tmp_path / "x"), str(tmp_path / "x" / "y")} <= set(synced)
+
+
+def test_clear_removes_everything_that_is_listed(tmp_path):
+    d = FileDirDict(base_dir=tmp_path)
+    d["signed"] = 1
+    (tmp_path / "bare.pkl").write_bytes(b"")
+    assert len(d) == 2
+    d.clear()
+    assert len(d) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_to_itself_does_not_stop_iteration(tmp_path):
+    d = FileDirDict(base_dir=tmp_path)
+    d["a"] = 1
+    (tmp_path / "x.pkl").symlink_to(tmp_path / "x.pkl")
+    assert dict(d) == {("a",): 1}
+
+
+@pytest.mark.parametrize("key", [Colour.RED, ("a", Colour.RED)])
+def test_a_string_that_shows_itself_as_another_is_stored_under_what_it_is(tmp_path, key):
+    d = FileDirDict(base_dir=tmp_path)
+    d[key] = 1
+    assert SafeStrTuple(Colour.RED) == "red"
+    assert [key[-1] for key in d] == ["red"]
