@@ -42,7 +42,9 @@ def test_a_slow_reader_does_not_undo_what_another_handle_has_cached(
     def interrupted(*args):
         monkeypatch.setattr(slow, "_write", write)
         theirs["k"] = "new"
-        return write(*args)
+        written = write(*args)
+        assert theirs["k"] == "new"
+        return written
 
     monkeypatch.setattr(slow, "_write", interrupted)
     assert near["k"] == "old"
