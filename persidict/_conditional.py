@@ -303,7 +303,7 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
 
 
 def _check_flags(condition: ETagConditionFlag, retrieve_value: RetrieveValueFlag) -> None:
-    if not isinstance(retrieve_value, RetrieveValueFlag):
+    if retrieve_value not in (ALWAYS_RETRIEVE, NEVER_RETRIEVE, IF_ETAG_CHANGED):
         raise TypeError(
             "retrieve_value must be ALWAYS_RETRIEVE, NEVER_RETRIEVE or IF_ETAG_CHANGED, "
             f"not {retrieve_value!r}"

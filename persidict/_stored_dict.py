@@ -23,7 +23,7 @@ from persidict.safe_str_tuple import (
     NonEmptySafeStrTuple,
     checked_component,
     key_from_safe,
-    prefix_key,
+    prefix_strings,
 )
 from persidict.safe_str_tuple_signing import (
     checked_digest_len,
@@ -97,7 +97,7 @@ class StoredDict(ItemDict[ValueType]):
         return self._store.stat_is_cheap and not guard.holds(etag_of(self._store.stat(name)))
 
     def _signed(self, prefix: PersiDictKey) -> str:
-        return "/".join(_signed_part(part, self._digest_len) for part in _strings(prefix))
+        return "/".join(_signed_part(part, self._digest_len) for part in prefix_strings(prefix))
 
     def _name(self, key: NonEmptySafeStrTuple) -> str:
         length = self._digest_len
@@ -133,10 +133,6 @@ class StoredDict(ItemDict[ValueType]):
         error = super()._absence(key)
         error.__cause__ = self._store.absence(self._name(key))
         return error
-
-
-def _strings(prefix: PersiDictKey) -> tuple[str, ...]:
-    return prefix_key(prefix).strings
 
 
 _LARGE = 1 << 20

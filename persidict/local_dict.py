@@ -21,7 +21,7 @@ from persidict.jokers_and_status_flags import (
     ValueType,
 )
 from persidict.persi_dict import PersiDictKey
-from persidict.safe_str_tuple import NonEmptySafeStrTuple, key_from_safe, prefix_key
+from persidict.safe_str_tuple import NonEmptySafeStrTuple, key_from_safe, prefix_strings
 
 _DEFAULT_PRUNE_INTERVAL = 64
 
@@ -125,7 +125,7 @@ class LocalDict(ItemDict[ValueType]):
         tree, prefix = self._backend
         sub = type(self).__new__(type(self))
         sub.__dict__.update(self.__dict__)
-        sub._backend = LocalBackend(tree, prefix + _strings(prefix_key))
+        sub._backend = LocalBackend(tree, prefix + prefix_strings(prefix_key))
         return sub
 
     def _stat(self, key: NonEmptySafeStrTuple) -> Stat | None:
@@ -221,7 +221,3 @@ def _checked_interval(prune_interval: Any) -> int | None:
     except (TypeError, ValueError, OverflowError):
         return _DEFAULT_PRUNE_INTERVAL
     return interval if interval > 0 else None
-
-
-def _strings(prefix: PersiDictKey) -> tuple[str, ...]:
-    return prefix_key(prefix).strings

@@ -378,11 +378,8 @@ def checked_fields(result_type: Any) -> tuple[str, ...]:
 
 
 def _check_format(serialization_format: Any) -> None:
-    if not hasattr(serialization_format, "__len__"):
-        raise TypeError(
-            f"serialization_format must be a string, not {type(serialization_format).__name__}"
-        )
-    if len(serialization_format) == 0:
+    is_empty = hasattr(serialization_format, "__len__") and len(serialization_format) == 0
+    if is_empty:
         raise ValueError("serialization_format must not be empty")
     if not isinstance(serialization_format, str):
         raise TypeError(

@@ -114,9 +114,9 @@ def item_key(key: Any) -> NonEmptySafeStrTuple:
     return key if type(key) is NonEmptySafeStrTuple else NonEmptySafeStrTuple(key)
 
 
-def prefix_key(prefix: Any) -> SafeStrTuple:
-    """Return `prefix`, which may be empty, as a key."""
-    return prefix if isinstance(prefix, SafeStrTuple) else SafeStrTuple(prefix)
+def prefix_strings(prefix: Any) -> tuple[str, ...]:
+    """Return the components of `prefix`, which may be empty, or raise as `item_key` does."""
+    return SafeStrTuple(prefix).strings
 
 
 def _flatten(parts: Any) -> Iterator[str]:
