@@ -27,7 +27,7 @@ def mean(values):
 
 # Every kind of function that a script can define, and the calls of each.
 SCRIPT = """
-import json, sys
+import json, sys, types
 import dask
 import steps
 from counting import ran
@@ -131,6 +131,8 @@ CALLS = {
 }
 
 def key_of(function, args, kwargs):
+    if isinstance(function, types.MethodType):  # what classmethod makes of it since 3.13
+        function, args = function.__func__, (function.__self__, *args)
     return list(function.key_of(*args, **kwargs))
 
 def plainly():

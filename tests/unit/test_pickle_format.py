@@ -30,6 +30,9 @@ GOLDEN = [
 ]
 each_golden = pytest.mark.parametrize(("key", "value", "file", "old", "stream"), GOLDEN)
 
+# joblib leaves its reader of LZ4 open behind a closed file, which Python 3.13 reports
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 @each_golden
 def test_golden_bytes_with_a_checksum_of_the_content(tmp_path, key, value, file, old, stream):
