@@ -10,6 +10,7 @@ import lzma
 import pickle
 import sys
 import threading
+import warnings
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -104,6 +105,10 @@ def _register_frames() -> None:
 def _register_arrays() -> None:
     import numpy as np
     from jsonpickle.ext import numpy as library
+
+    # the library restores the byte order in a way that NumPy 2.5 has deprecated
+    message, module = "Setting the dtype", r"jsonpickle\.ext\.numpy"
+    warnings.filterwarnings("ignore", message, DeprecationWarning, module)
     from jsonpickle.handlers import register
 
     class ArrayHandler(library.NumpyNDArrayHandlerView):  # type: ignore[misc]
