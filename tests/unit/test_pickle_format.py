@@ -31,7 +31,7 @@ GOLDEN = [
 each_golden = pytest.mark.parametrize(("key", "value", "file", "old", "stream"), GOLDEN)
 
 # joblib leaves its reader of LZ4 open behind a closed file, which Python 3.13 reports
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+read_by_joblib = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @each_golden
@@ -122,6 +122,7 @@ def test_the_stream_is_that_of_joblib(d, tmp_path, value):
 
 
 @each_value
+@read_by_joblib
 def test_joblib_reads_what_we_write_and_we_read_it_back(d, tmp_path, value):
     d["a"] = value
     assert same(joblib.load(tmp_path / "a.pkl"), value)
@@ -166,6 +167,7 @@ FIRST_BYTES = {
 
 
 @pytest.mark.parametrize(("compression", "first"), FIRST_BYTES.items(), ids=stable)
+@read_by_joblib
 def test_the_compression_can_be_chosen_and_every_dict_reads_it(tmp_path, compression, first):
     d = FileDirDict(base_dir=tmp_path, digest_len=0, compression=compression)
     d["a"] = VALUES["arrays"]
