@@ -217,24 +217,30 @@ def _write_temp(folder: str, data: bytes) -> tuple[str, Stat]:
 def _open_temp(folder: str) -> tuple[str, int]:
     """Create a temporary file; the umask decides its mode, and missing folders are made."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    changed: set[str] = set()
     for _ in range(_MOST_FOLDERS):
         temp = os.path.join(folder, TEMP_PREFIX + secrets.token_hex(8))
         try:
-            return temp, os.open(temp, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
+            fd = os.open(temp, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
         except FileNotFoundError:
-            _make_folder(folder)
+            _make_folder(folder, changed)
+            continue
+        # only now, when nobody can remove the new folders as empty: syncing takes its time
+        for above in changed:
+            _sync_directory(above)
+        return temp, fd
     raise FileNotFoundError(errno.ENOENT, "the folder keeps disappearing", folder)
 
 
-def _make_folder(folder: str) -> None:
-    """Make a folder and those above it, each durably named in the next."""
+def _make_folder(folder: str, changed: set[str]) -> None:
+    """Make a folder and those above it, and note in which folders there is a new name."""
     above = os.path.dirname(folder)
     if not os.path.isdir(above):
-        _make_folder(above)
+        _make_folder(above, changed)
     # whoever clears the dictionary removes empty folders, also while we make others in them
     with suppress(FileExistsError, FileNotFoundError):
         os.mkdir(folder)
-    _sync_directory(above)
+    changed.add(above)
 
 
 def _write_all(fd: int, data: bytes) -> None:
