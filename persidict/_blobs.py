@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from persidict._words import Guard, Item, Stat
@@ -25,6 +25,11 @@ class BlobStore(ABC):
     stat_is_cheap: bool = False
     """True if a look costs next to nothing compared with a write."""
 
+    @property
+    def guards_are_exact(self) -> bool:
+        """True if nobody can come between the check of a guard and the act."""
+        return False
+
     @abstractmethod
     def stat(self, name: str) -> Stat | None:
         """Look at the blob without reading it."""
@@ -40,6 +45,11 @@ class BlobStore(ABC):
     @abstractmethod
     def remove(self, name: str, guard: Guard | None) -> bool:
         """Remove the blob; `False` if it was absent or the guard did not hold."""
+
+    def remove_all(self, names: Iterable[str]) -> None:
+        """Remove many blobs, one after the other or in batches; absent ones are passed over."""
+        for name in names:
+            self.remove(name, None)
 
     @abstractmethod
     def scan(self, suffix: str, *, stats: bool) -> Iterator[tuple[str, Stat | None]]:

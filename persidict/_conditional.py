@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 from persidict._primitives import ItemPrimitives
-from persidict._retry import pause
+from persidict._retry import pause, short_pause
 from persidict._words import IF_ABSENT, Guard, Item, Stat, etag_of
 from persidict.exceptions import ConcurrencyConflictError, MutationPolicyError
 from persidict.jokers_and_status_flags import (
@@ -162,8 +162,8 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
                 return _outcome(result)
             if attempt == last_attempt:
                 raise ConcurrencyConflictError(key, attempt + 1)
-            pause(attempt)
-            found = self.get_with_etag(key) if value is DELETE_CURRENT else result
+            self._let_others(attempt)
+            found = self._again(key, value, result)
         raise AssertionError("unreachable")
 
     def _exchange(
@@ -178,6 +178,28 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
             expected_etag=expected,
             retrieve_value=ALWAYS_RETRIEVE,
         )
+
+    def _let_others(self, attempt: int) -> None:
+        """Pause after a conflict: the longer, the dearer an attempt is in this store."""
+        if self._stat_is_cheap:
+            short_pause(attempt)
+        else:
+            pause(attempt)
+
+    def _again(
+        self,
+        key: NonEmptySafeStrTuple,
+        value: Any,
+        failed: ConditionalOperationResult[ValueType],
+    ) -> ConditionalOperationResult[ValueType]:
+        """Return the item as it is after the pause; a failed write has told already, mostly."""
+        if value is DELETE_CURRENT:
+            return self.get_with_etag(key)
+        if not self._stat_is_cheap:
+            return failed
+        # where others need microseconds for a turn, what was seen before the pause is outdated
+        item = self._checked_read(key, failed.actual_etag)
+        return failed if item and item.stat.etag == failed.actual_etag else _seen(False, item)
 
     def _refuse_change(self) -> None:
         if self.append_only:
@@ -239,7 +261,8 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
                 continue
             if stat is not None:
                 self._refuse_change()
-            unguarded = condition is ANY_ETAG and not self.append_only
+            # with a guard, what is reported as the etag before is what was replaced
+            unguarded = condition is ANY_ETAG and not (self.append_only or self._stat_is_cheap)
             written = self._write(key, value, None if unguarded else Guard(etag_of(stat)))
             if written is not None:
                 return _written(etag_of(stat), written, value)

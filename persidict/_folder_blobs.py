@@ -1,64 +1,88 @@
-"""Blobs as files of a folder, written whole or not at all."""
+"""Blobs as files of a folder: written whole or not at all, and one writer of a blob at a time."""
 
 from __future__ import annotations
 
 import errno
 import os
-import secrets
-import stat as stat_modes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from typing import TypeVar
 
 from persidict._blobs import Blob, BlobStore
-from persidict._retry import ATTEMPTS, pause, retried
-from persidict._windows import add_long_path_prefix, open_for_reading
-from persidict._words import Guard, Item, Stat, etag_of
-from persidict.exceptions import BackendError
-from persidict.jokers_and_status_flags import (
-    ITEM_NOT_AVAILABLE,
-    VALUE_NOT_RETRIEVED,
-    ETagIfExists,
-    ETagValue,
+from persidict._file_lock import lock_path, locked
+from persidict._files import (
+    ABSENT,
+    ChangedInPlace,
+    dated_after,
+    link,
+    look,
+    outlive,
+    read_file,
+    stat_of,
+    sync_directory,
+    unlink,
+    write_temp,
 )
+from persidict._leftovers import remove_if_stale
+from persidict._retry import ATTEMPTS, pause, retried
+from persidict._windows import add_long_path_prefix
+from persidict._words import Guard, Stat, etag_of
+from persidict.exceptions import BackendError
+from persidict.jokers_and_status_flags import ITEM_NOT_AVAILABLE, ETagIfExists
+
+T = TypeVar("T")
 
 _LONGEST_NAME = 255
-_MOST_FOLDERS = 1000  # rounds against others who keep removing the folder as empty
-TEMP_PREFIX = ".__tmp__"
-_ABSENT = (FileNotFoundError, NotADirectoryError)
-_NO_HARD_LINKS = frozenset(
-    {errno.EPERM, errno.ENOSYS, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}
-)
+DEFAULT_LOCK_TIMEOUT = 60.0  # seconds
 
 
 class FolderBlobs(BlobStore):
     """The files below a folder.
 
-    A write goes to a temporary file, through to the disk, and then over the target in one step, so
-    readers see the old or the new bytes. "Only if absent" is atomic (a hard link). "Only over this
-    etag" is a check followed by the act: another writer can come between the two.
+    A write goes to a temporary file and then over the target in one step, so readers see the old or
+    the new bytes; they take no lock. "Only if absent" is a hard link, which fails if the name is
+    taken. All other changes of a blob happen one at a time, under a lock of its own beside it, so
+    that what a guard was compared with is what is replaced.
+
+    Args:
+        root: the folder.
+        durable: write files, and the names in folders, through to the disk.
+        exact: use locks; else guards are checks followed by acts, and others can come between.
+        lock_timeout: seconds to wait for a lock before `LockTimeoutError`.
     """
 
     backend = "filesystem"
     stat_is_cheap = True
 
-    def __init__(self, root: str) -> None:
+    def __init__(
+        self,
+        root: str,
+        *,
+        durable: bool = True,
+        exact: bool = True,
+        lock_timeout: float = DEFAULT_LOCK_TIMEOUT,
+    ) -> None:
         self.root = add_long_path_prefix(root)
         self._base = self.root if self.root.endswith(os.sep) else self.root + os.sep
+        self._durable = durable
+        self._exact = exact
+        self._lock_timeout = lock_timeout
+
+    @property
+    def guards_are_exact(self) -> bool:
+        return self._exact
 
     def stat(self, name: str) -> Stat | None:
-        path = self.where(name)
-        try:
-            found = retried(lambda: os.stat(path))
-        except _ABSENT:
-            return None
-        return _stat_of(found) if stat_modes.S_ISREG(found.st_mode) else None
+        found = look(self.where(name))
+        return None if found is None else stat_of(found)
 
     def read(self, name: str, unless: ETagIfExists = ITEM_NOT_AVAILABLE) -> Blob | None:
         path = self.where(name)
         for attempt in range(ATTEMPTS):
-            with suppress(_ChangedInPlace):
-                return retried(lambda: _read_file(path, unless))
-            pause(attempt)
+            try:
+                return retried(lambda: read_file(path, unless))
+            except ChangedInPlace:
+                pause(attempt)
         raise BackendError(
             f"{path} kept changing in place while it was read",
             backend=self.backend,
@@ -67,28 +91,37 @@ class FolderBlobs(BlobStore):
 
     def write(self, name: str, data: bytes, guard: Guard | None) -> Stat | None:
         path = self.where(name)
-        temp, written = retried(lambda: _write_temp(os.path.dirname(path), data))
+        folder = os.path.dirname(path)
+        temp, new = retried(lambda: write_temp(folder, data, durable=self._durable))
         try:
-            done = self._publish(temp, name, guard)
+            published = self._publish(temp, new, path, guard)
         except BaseException:
-            _unlink(temp)
+            unlink(temp)
             raise
-        if not done:
+        if published is None:
+            unlink(temp)
             return None
-        _sync_directory(os.path.dirname(path))
-        return written
+        if self._durable:
+            sync_directory(folder)
+        return stat_of(published)
 
     def remove(self, name: str, guard: Guard | None) -> bool:
         path = self.where(name)
-        if not self._allows(name, guard):
-            return False
-        try:
-            retried(lambda: os.unlink(path))
-        except (*_ABSENT, IsADirectoryError):
-            return False
-        return True
+        removed = look(path) is not None and self._remove(path, guard)
+        if removed and self._durable:
+            sync_directory(os.path.dirname(path))
+        return removed
+
+    def remove_all(self, names: Iterable[str]) -> None:
+        paths = [self.where(name) for name in names]
+        for path in paths:
+            self._remove(path, None)
+        if self._durable:
+            for folder in {os.path.dirname(path) for path in paths}:
+                sync_directory(folder)
 
     def scan(self, suffix: str, *, stats: bool) -> Iterator[tuple[str, Stat | None]]:
+        """Yield the names that end in `suffix`; leftovers of killed processes are removed."""
         folders = [""]
         while folders:
             folder = folders.pop()
@@ -96,13 +129,22 @@ class FolderBlobs(BlobStore):
                 name = folder + entry.name
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(name + "/")
-                elif entry.name.endswith(suffix) and _is_file(entry):
+                elif not name.endswith(suffix):
+                    remove_if_stale(entry)
+                elif entry.is_file(follow_symlinks=False) or _leads_to_file(entry):
                     stat = self.stat(name) if stats else None
                     if stat is not None or not stats:
                         yield name, stat
 
     def child(self, prefix: str) -> FolderBlobs:
-        return FolderBlobs(self.where(prefix)) if prefix else self
+        if not prefix:
+            return self
+        return FolderBlobs(
+            self.where(prefix),
+            durable=self._durable,
+            exact=self._exact,
+            lock_timeout=self._lock_timeout,
+        )
 
     def absence(self, name: str) -> FileNotFoundError:
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.where(name))
@@ -123,159 +165,59 @@ class FolderBlobs(BlobStore):
                 with suppress(OSError):
                     os.rmdir(folder)
 
-    def _allows(self, name: str, guard: Guard | None) -> bool:
-        return guard is None or guard.holds(etag_of(self.stat(name)))
+    def _alone(self, path: str, act: Callable[[], T]) -> T:
+        """Return what `act` returns while nobody else replaces or removes the file."""
+        return locked(lock_path(path), self._lock_timeout, act) if self._exact else act()
 
-    def _publish(self, temp: str, name: str, guard: Guard | None) -> bool:
-        """Give the temporary file its name; `False` if the guard forbids it."""
-        path = self.where(name)
+    def _publish(
+        self, temp: str, new: os.stat_result, path: str, guard: Guard | None
+    ) -> os.stat_result | None:
+        """Give the temporary file its name; `None` if the guard forbids it."""
         if guard is not None and guard.expected is ITEM_NOT_AVAILABLE:
-            return self._publish_new(temp, name)
-        if not self._allows(name, guard):
-            _unlink(temp)
+            inserted = link(temp, path)
+            if inserted is not None:
+                unlink(temp)
+                return new if inserted else None
+        return self._alone(path, lambda: _replace(temp, new, path, guard))
+
+    def _remove(self, path: str, guard: Guard | None) -> bool:
+        try:
+            return self._alone(path, lambda: _remove(path, guard))
+        except ABSENT:  # with its folder
             return False
-        retried(lambda: os.replace(temp, path))
-        return True
-
-    def _publish_new(self, temp: str, name: str) -> bool:
-        path = self.where(name)
-        try:
-            return retried(lambda: _link(temp, path)) or self._publish_without_links(temp, name)
-        except FileExistsError:
-            # a second name means that it was our own link, whose answer was lost
-            return os.stat(temp).st_nlink > 1
-        finally:
-            _unlink(temp)
-
-    def _publish_without_links(self, temp: str, name: str) -> bool:
-        if self.stat(name) is not None:
-            return False
-        path = self.where(name)
-        retried(lambda: os.replace(temp, path))
-        return True
 
 
-class _ChangedInPlace(Exception):  # noqa: N818  # a signal, not an error
-    """The bytes that were read may belong to two versions."""
-
-
-def _stat_of(found: os.stat_result) -> Stat:
-    etag = f"{found.st_mtime_ns}:{found.st_size}:{found.st_ino}"
-    return Stat(ETagValue(etag), found.st_mtime)
-
-
-def _read_file(path: str, unless: ETagIfExists) -> Blob | None:
-    try:
-        fd = open_for_reading(path)
-    except _ABSENT:
+def _replace(
+    temp: str, new: os.stat_result, path: str, guard: Guard | None
+) -> os.stat_result | None:
+    before = look(path)
+    if not _allows(guard, before):
         return None
+    new = dated_after(temp, new, before)
     try:
-        return _read_descriptor(fd, unless)
-    finally:
-        os.close(fd)
-
-
-def _read_descriptor(fd: int, unless: ETagIfExists) -> Blob | None:
-    found = os.fstat(fd)
-    if not stat_modes.S_ISREG(found.st_mode):
-        return None
-    stat = _stat_of(found)
-    if stat.etag == unless:
-        return Item(VALUE_NOT_RETRIEVED, stat)
-    data = _read_all(fd, found.st_size)
-    # We replace files and never write into them; others (an editor, a sync service) may.
-    if _stat_of(os.fstat(fd)) != stat:
-        raise _ChangedInPlace
-    return Item(data, stat)
-
-
-def _read_all(fd: int, size: int) -> bytes:
-    data = os.read(fd, size + 1)
-    if len(data) == size:
-        return data
-    parts = [data]  # one read moves at most 2 GiB
-    while data := os.read(fd, 1 << 24):
-        parts.append(data)
-    return b"".join(parts)
-
-
-def _write_temp(folder: str, data: bytes) -> tuple[str, Stat]:
-    temp, fd = _open_temp(folder)
-    try:
-        try:
-            _write_all(fd, data)
-            os.fsync(fd)
-            written = _stat_of(os.fstat(fd))
-        finally:
-            os.close(fd)
-    except BaseException:
-        _unlink(temp)
-        raise
-    return temp, written
-
-
-def _open_temp(folder: str) -> tuple[str, int]:
-    """Create a temporary file; the umask decides its mode, and missing folders are made."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    changed: set[str] = set()
-    for _ in range(_MOST_FOLDERS):
-        temp = os.path.join(folder, TEMP_PREFIX + secrets.token_hex(8))
-        try:
-            fd = os.open(temp, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
-        except FileNotFoundError:
-            _make_folder(folder, changed)
-            continue
-        # only now, when nobody can remove the new folders as empty: syncing takes its time
-        for above in changed:
-            _sync_directory(above)
-        return temp, fd
-    raise FileNotFoundError(errno.ENOENT, "the folder keeps disappearing", folder)
-
-
-def _make_folder(folder: str, changed: set[str]) -> None:
-    """Make a folder and those above it, and note in which folders there is a new name."""
-    above = os.path.dirname(folder)
-    if not os.path.isdir(above):
-        _make_folder(above, changed)
-    # whoever clears the dictionary removes empty folders, also while we make others in them
-    with suppress(FileExistsError, FileNotFoundError):
-        os.mkdir(folder)
-    changed.add(above)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
-
-
-def _link(source: str, target: str) -> bool:
-    """Give a file a second name; `False` where there is no such thing."""
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
+        retried(lambda: os.replace(temp, path))
+    except FileNotFoundError:
+        # an earlier attempt was carried out, and its answer got lost
+        published = look(path)
+        if published is None or stat_of(published) != stat_of(new):
             raise
+    return new
+
+
+def _remove(path: str, guard: Guard | None) -> bool:
+    before = look(path)
+    if before is None or not _allows(guard, before):
         return False
+    outlive(before)
+    retried(lambda: os.unlink(path))
     return True
 
 
-def _unlink(path: str) -> None:
-    with suppress(OSError):
-        os.unlink(path)
+def _allows(guard: Guard | None, found: os.stat_result | None) -> bool:
+    return guard is None or guard.holds(etag_of(None if found is None else stat_of(found)))
 
 
-def _sync_directory(folder: str) -> None:
-    """Make the new name durable, where the system can."""
-    with suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
+def _leads_to_file(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file()
     except OSError:  # a link to itself
@@ -286,7 +228,7 @@ def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
     """Yield what is in a folder; nothing if it vanished or may not be read."""
     try:
         entries = os.scandir(folder)
-    except (*_ABSENT, PermissionError):
+    except (*ABSENT, PermissionError):
         return
     with entries:
         yield from entries

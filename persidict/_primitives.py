@@ -15,6 +15,12 @@ class ItemPrimitives(ABC, Generic[ValueType]):
     """What a dictionary does to single items; absence is an answer and never an exception."""
 
     _append_only: bool
+    _stat_is_cheap: bool = False
+
+    @property
+    def is_exact(self) -> bool:
+        """True if conditional operations are exact: no writer can come between check and act."""
+        return False
 
     @property
     def append_only(self) -> bool:

@@ -47,6 +47,12 @@ class StoredDict(ItemDict[ValueType]):
         self._digest_len = checked_digest_len(digest_len)
         self._codec = codec_for(self.serialization_format, compression)
         self._suffix = "." + self.serialization_format
+        self._stat_is_cheap = store.stat_is_cheap
+
+    @property
+    def is_exact(self) -> bool:
+        """True if nobody can come between the check of a condition and the act."""
+        return self._store.guards_are_exact
 
     def _stat(self, key: NonEmptySafeStrTuple) -> Stat | None:
         return self._store.stat(self._name(key))
@@ -80,9 +86,8 @@ class StoredDict(ItemDict[ValueType]):
         """Remove the items of this format and what they leave behind; not atomic."""
         self._refuse_change()
         # by the names that are there, which may be others than the keys would be given today
-        for name, _ in list(self._store.scan(self._suffix, stats=False)):
-            if self._key(name) is not None:
-                self._store.remove(name, None)
+        listed = [name for name, _ in self._store.scan(self._suffix, stats=False)]
+        self._store.remove_all(name for name in listed if self._key(name) is not None)
         self._store.prune()
 
     def get_subdict(self, prefix_key: PersiDictKey) -> Self:
@@ -94,7 +99,7 @@ class StoredDict(ItemDict[ValueType]):
 
     def _is_hopeless(self, name: str, guard: Guard) -> bool:
         """True if a cheap look spares the encoding of a value that would not be stored anyway."""
-        return self._store.stat_is_cheap and not guard.holds(etag_of(self._store.stat(name)))
+        return self._stat_is_cheap and not guard.holds(etag_of(self._store.stat(name)))
 
     def _signed(self, prefix: PersiDictKey) -> str:
         return "/".join(_signed_part(part, self._digest_len) for part in prefix_strings(prefix))

@@ -36,6 +36,12 @@ class WrappedDict(ItemDict[ValueType]):
             base_class_for_values=inner.base_class_for_values,
             serialization_format=inner.serialization_format,
         )
+        self._stat_is_cheap = inner._stat_is_cheap
+
+    @property
+    def is_exact(self) -> bool:
+        """True if the conditional operations of the wrapped dictionary are exact."""
+        return self._inner.is_exact
 
     def _stat(self, key: NonEmptySafeStrTuple) -> Stat | None:
         return self._inner._stat(key)

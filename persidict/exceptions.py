@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 
 class MutationPolicyError(TypeError):
@@ -41,6 +41,13 @@ class BackendError(RuntimeError):
 
 class DamagedItemError(BackendError):
     """A stored item cannot be decoded; it is there, and its bytes are not what was written."""
+
+
+class LockTimeoutError(BackendError, TimeoutError):
+    """Others held the lock of an item for longer than `lock_timeout`; nothing was changed."""
+
+    def __new__(cls, *args: Any, **_: Any) -> Self:
+        return TimeoutError.__new__(cls, *args)
 
 
 TransformConflictError = ConcurrencyConflictError

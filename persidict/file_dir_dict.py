@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 from persidict._codecs import DEFAULT_COMPRESSION
-from persidict._folder_blobs import FolderBlobs
+from persidict._folder_blobs import DEFAULT_LOCK_TIMEOUT, FolderBlobs
 from persidict._stored_dict import StoredDict
 from persidict._windows import add_long_path_prefix, drop_long_path_prefix
 from persidict.exceptions import BackendError
@@ -20,13 +20,21 @@ __all__ = [
 ]
 
 FILEDIRDICT_DEFAULT_BASE_DIR = "__file_dir_dict__"
+# Parameters that others who build the dict by its established ones need not know.
+_EXTENSIONS = {
+    "compression": DEFAULT_COMPRESSION,
+    "durability": "full",
+    "exact": True,
+    "lock_timeout": DEFAULT_LOCK_TIMEOUT,
+}
 
 
 class FileDirDict(StoredDict[ValueType]):
     """A dictionary in a folder, shared by all threads and processes that open the folder.
 
-    Single writes are atomic and go through to the disk. "Insert if absent" has one winner. "Only
-    over this etag" is a check followed by the act.
+    Single writes are atomic. Conditional operations are exact among the threads and processes of
+    one host, and on network file systems whose `link`, `symlink` and `rename` are atomic: nobody
+    loses an update without being told. Readers take no lock.
 
     Args:
         base_dir: the folder; it is created if missing.
@@ -37,6 +45,13 @@ class FileDirDict(StoredDict[ValueType]):
         base_class_for_values: what values must be instances of, or `None`.
         compression: of pkl files: "lz4" (with a checksum), `None`, "zlib", "gzip", "bz2", "lzma"
             or "xz". Any of them is recognised on reading.
+        durability: "full" writes files and their names through to the disk before an operation
+            returns; "relaxed" leaves that to the system: a crash of the machine, not of a process,
+            may lose the last seconds. Atomic either way.
+        exact: `False` compares and then acts, without locks: for folders on which locks cannot be
+            made, such as those that a service copies between machines.
+        lock_timeout: seconds to wait for somebody who holds the lock of an item, which takes
+            microseconds unless he was stopped; then `LockTimeoutError`.
     """
 
     def __init__(
@@ -48,9 +63,17 @@ class FileDirDict(StoredDict[ValueType]):
         digest_len: int = 4,
         base_class_for_values: type | None = None,
         compression: str | None = DEFAULT_COMPRESSION,
+        durability: Literal["full", "relaxed"] = "full",
+        exact: bool = True,
+        lock_timeout: float = DEFAULT_LOCK_TIMEOUT,
     ) -> None:
         super().__init__(
-            store=FolderBlobs(os.path.abspath(str(base_dir))),
+            store=FolderBlobs(
+                os.path.abspath(str(base_dir)),
+                durable=_is_durable(durability),
+                exact=bool(exact),
+                lock_timeout=_checked_timeout(lock_timeout),
+            ),
             digest_len=digest_len,
             compression=compression,
             append_only=append_only,
@@ -59,6 +82,9 @@ class FileDirDict(StoredDict[ValueType]):
         )
         self.digest_len = digest_len
         self.compression = compression
+        self.durability = durability
+        self.exact = bool(exact)
+        self.lock_timeout = lock_timeout
         _make_folder(self._store.root)
 
     _store: FolderBlobs
@@ -71,9 +97,24 @@ class FileDirDict(StoredDict[ValueType]):
     def get_params(self) -> dict[str, Any]:
         """Return the constructor arguments that give an equivalent dict over the same folder."""
         params = super().get_params() | {"base_dir": self.base_dir, "digest_len": self.digest_len}
-        if self.compression != DEFAULT_COMPRESSION:
-            params["compression"] = self.compression
+        for name, default in _EXTENSIONS.items():
+            if getattr(self, name) != default:
+                params[name] = getattr(self, name)
         return dict(sorted(params.items()))
+
+
+def _is_durable(durability: str) -> bool:
+    if durability not in ("full", "relaxed"):
+        raise ValueError(f"durability must be 'full' or 'relaxed', not {durability!r}")
+    return durability == "full"
+
+
+def _checked_timeout(seconds: Any) -> float:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"lock_timeout must be a number of seconds, not {seconds!r}")
+    if not seconds >= 0:
+        raise ValueError(f"lock_timeout must not be negative, got {seconds!r}")
+    return float(seconds)
 
 
 def _make_folder(path: str) -> None:

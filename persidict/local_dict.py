@@ -114,6 +114,13 @@ class LocalDict(ItemDict[ValueType]):
         self._backend = LocalBackend(_Tree(), ()) if backend is None else backend
         self.prune_interval = _checked_interval(prune_interval)
 
+    _stat_is_cheap = True
+
+    @property
+    def is_exact(self) -> bool:
+        """True: nothing comes between check and act."""
+        return True
+
     def get_params(self) -> dict[str, Any]:
         """Return the constructor arguments that give an equivalent dict over the same data."""
         params = super().get_params()

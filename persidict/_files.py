@@ -1,0 +1,210 @@
+"""Single files: read as one version, written under a temporary name, given times that only grow."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as stat_modes
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+from persidict._blobs import Blob
+from persidict._owner import new_token
+from persidict._retry import retried
+from persidict._windows import open_for_reading
+from persidict._words import Item, Stat
+from persidict.jokers_and_status_flags import VALUE_NOT_RETRIEVED, ETagIfExists, ETagValue
+
+TEMP_PREFIX = ".__tmp__"
+ABSENT = (FileNotFoundError, NotADirectoryError)
+_MOST_FOLDERS = 1000  # rounds against others who keep removing the folder as empty
+_COARSEST = 2_000_000_000  # nanoseconds; the times of FAT
+_NO_HARD_LINKS = frozenset(
+    {errno.EPERM, errno.ENOSYS, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}
+)
+_NEW_FILE = (
+    os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+)
+
+
+class ChangedInPlace(Exception):  # noqa: N818  # a signal, not an error
+    """The bytes that were read may belong to two versions."""
+
+
+def stat_of(found: os.stat_result) -> Stat:
+    """Return etag and timestamp of a file that was looked at."""
+    etag = f"{found.st_mtime_ns}:{found.st_size}:{found.st_ino}"
+    return Stat(ETagValue(etag), found.st_mtime)
+
+
+def look(path: str) -> os.stat_result | None:
+    """Look at a file; `None` if there is no regular one."""
+    try:
+        found = retried(lambda: os.stat(path))
+    except ABSENT:
+        return None
+    return found if stat_modes.S_ISREG(found.st_mode) else None
+
+
+def read_file(path: str, unless: ETagIfExists) -> Blob | None:
+    """Return bytes and version of a file, from one descriptor; no bytes if the etag is `unless`."""
+    try:
+        fd = open_for_reading(path)
+    except ABSENT:
+        return None
+    try:
+        return _read_descriptor(fd, unless)
+    finally:
+        os.close(fd)
+
+
+def _read_descriptor(fd: int, unless: ETagIfExists) -> Blob | None:
+    found = os.fstat(fd)
+    if not stat_modes.S_ISREG(found.st_mode):
+        return None
+    stat = stat_of(found)
+    if stat.etag == unless:
+        return Item(VALUE_NOT_RETRIEVED, stat)
+    data = _read_all(fd, found.st_size)
+    # We replace files and never write into them; others (an editor, a sync service) may.
+    after = os.fstat(fd)
+    if after.st_mtime_ns != found.st_mtime_ns or after.st_size != found.st_size:
+        raise ChangedInPlace
+    return Item(data, stat)
+
+
+def _read_all(fd: int, size: int) -> bytes:
+    data = os.read(fd, size + 1)
+    if len(data) == size:
+        return data
+    parts = [data]  # one read moves at most 2 GiB
+    while data := os.read(fd, 1 << 24):
+        parts.append(data)
+    return b"".join(parts)
+
+
+def write_temp(folder: str, data: bytes, *, durable: bool) -> tuple[str, os.stat_result]:
+    """Write a new temporary file, through to the disk if it shall be `durable`."""
+    temp, fd = _open_temp(folder)
+    try:
+        try:
+            _write_all(fd, data)
+            _set_time(fd, time.time_ns())
+            if durable:
+                os.fsync(fd)
+            written = os.fstat(fd)
+        finally:
+            os.close(fd)
+    except BaseException:
+        unlink(temp)
+        raise
+    return temp, written
+
+
+def _open_temp(folder: str) -> tuple[str, int]:
+    """Create a temporary file; the umask decides its mode, and missing folders are made."""
+    temp = os.path.join(folder, TEMP_PREFIX + new_token())
+    changed: set[str] = set()
+    for _ in range(_MOST_FOLDERS):
+        try:
+            fd = os.open(temp, _NEW_FILE, 0o666)
+        except FileNotFoundError:
+            _make_folder(folder, changed)
+            continue
+        # only now, when nobody can remove the new folders as empty: syncing takes its time
+        for above in changed:
+            sync_directory(above)
+        return temp, fd
+    raise FileNotFoundError(errno.ENOENT, "the folder keeps disappearing", folder)
+
+
+def _make_folder(folder: str, changed: set[str]) -> None:
+    """Make a folder and those above it, and note in which folders there is a new name."""
+    above = os.path.dirname(folder)
+    if not os.path.isdir(above):
+        _make_folder(above, changed)
+    # whoever clears the dictionary removes empty folders, also while we make others in them
+    with suppress(FileExistsError, FileNotFoundError):
+        os.mkdir(folder)
+    changed.add(above)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def dated_after(
+    temp: str, written: os.stat_result, before: os.stat_result | None
+) -> os.stat_result:
+    """Give the temporary file a later time than the version it replaces, and look at the result.
+
+    So no two versions of an item share an etag, whatever the clock does and whichever inodes are
+    used again. Where times are kept in coarse steps, this waits for the next one.
+    """
+    if before is None or written.st_mtime_ns > before.st_mtime_ns:
+        return written
+    for moment in _times_after(before.st_mtime_ns):
+        _set_time(temp, moment)
+        written = os.stat(temp)
+        if written.st_mtime_ns > before.st_mtime_ns:
+            break
+    return written
+
+
+def _times_after(before: int) -> Iterator[int]:
+    yield max(time.time_ns(), before + 1)
+    deadline = time.monotonic_ns() + _COARSEST
+    while time.monotonic_ns() < deadline:
+        time.sleep(0.01)
+        yield time.time_ns()
+    yield before + _COARSEST
+
+
+def outlive(found: os.stat_result) -> None:
+    """Wait until a version that comes after this one's removal is sure to get a later time.
+
+    At once, but for a young file on a file system that keeps times in coarse steps.
+    """
+    if found.st_mtime_ns % 1_000_000:
+        return
+    deadline = time.monotonic_ns() + _COARSEST
+    while time.time_ns() < found.st_mtime_ns + _COARSEST and time.monotonic_ns() < deadline:
+        time.sleep(0.01)
+
+
+def _set_time(file: str | int, moment: int) -> None:
+    if isinstance(file, str) or os.utime in os.supports_fd:
+        os.utime(file, ns=(moment, moment))
+
+
+def link(source: str, target: str) -> bool | None:
+    """Give a file a second name; `False` if the name is taken, `None` where links do not exist."""
+    try:
+        retried(lambda: os.link(source, target))
+    except FileExistsError:
+        # a second name means that it was our own link, whose answer was lost
+        return os.stat(source).st_nlink > 1
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        return None
+    return True
+
+
+def unlink(path: str) -> None:
+    """Remove a file that nobody needs; if that fails, it stays."""
+    with suppress(OSError):
+        os.unlink(path)
+
+
+def sync_directory(folder: str) -> None:
+    """Make the names in a folder durable, where the system can."""
+    with suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
