@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from persidict._words import Guard, Item, Stat
 from persidict.jokers_and_status_flags import ITEM_NOT_AVAILABLE, ETagIfExists
 
 Blob: TypeAlias = Item[bytes]
+
+
+class Listed(NamedTuple):
+    """Some blobs of one folder; their names are `folder + stem + suffix`."""
+
+    folder: str
+    """A path that ends in "/", or nothing."""
+    stems: list[str]
+    stats: list[Stat] | None
+    """One for each stem, where they were asked for."""
 
 
 class BlobStore(ABC):
@@ -34,6 +44,10 @@ class BlobStore(ABC):
     def stat(self, name: str) -> Stat | None:
         """Look at the blob without reading it."""
 
+    def has(self, name: str) -> bool:
+        """Tell whether the blob is there."""
+        return self.stat(name) is not None
+
     @abstractmethod
     def read(self, name: str, unless: ETagIfExists = ITEM_NOT_AVAILABLE) -> Blob | None:
         """Return bytes and version, which belong together; no bytes if the etag is `unless`."""
@@ -52,8 +66,8 @@ class BlobStore(ABC):
             self.remove(name, None)
 
     @abstractmethod
-    def scan(self, suffix: str, *, stats: bool) -> Iterator[tuple[str, Stat | None]]:
-        """Yield the names that end in `suffix`; with their stats if `stats` asks for them.
+    def scan(self, suffix: str, *, stats: bool) -> Iterator[Listed]:
+        """Yield the names that end in `suffix`, in batches; with their stats if asked for.
 
         The order is stable without changes. A blob that vanishes meanwhile may be left out.
         """

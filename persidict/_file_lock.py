@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from hashlib import blake2b
 from threading import get_ident
 from typing import TypeVar
@@ -51,8 +52,9 @@ def locked(path: str, timeout: float, act: Callable[[], T]) -> T:
             _release(path)
 
 
+@lru_cache(maxsize=16384)
 def lock_path(path: str) -> str:
-    """Return the path of the lock of a file, in the same folder."""
+    """Return the path of the lock of a file, which lies in the same folder."""
     folder, name = os.path.split(path)
     return os.path.join(folder, LOCK_PREFIX + blake2b(name.encode(), digest_size=8).hexdigest())
 
@@ -93,7 +95,7 @@ def _acquire(path: str, token: str, timeout: float) -> None:
 def _release(path: str) -> None:
     # gone only if somebody on another host has taken us for dead
     with suppress(FileNotFoundError):
-        retried(lambda: os.unlink(path))
+        retried(os.unlink, path)
 
 
 def _wait(path: str, token: str, timeout: float) -> None:

@@ -41,7 +41,7 @@ def stat_of(found: os.stat_result) -> Stat:
 def look(path: str) -> os.stat_result | None:
     """Look at a file; `None` if there is no regular one."""
     try:
-        found = retried(lambda: os.stat(path))
+        found = retried(os.stat, path)
     except ABSENT:
         return None
     return found if stat_modes.S_ISREG(found.st_mode) else None
@@ -104,7 +104,7 @@ def write_temp(folder: str, data: bytes, *, durable: bool) -> tuple[str, os.stat
 
 def _open_temp(folder: str) -> tuple[str, int]:
     """Create a temporary file; the umask decides its mode, and missing folders are made."""
-    temp = os.path.join(folder, TEMP_PREFIX + new_token())
+    temp = f"{folder}{os.sep}{TEMP_PREFIX}{new_token()}"
     changed: set[str] = set()
     for _ in range(_MOST_FOLDERS):
         try:
@@ -131,9 +131,9 @@ def _make_folder(folder: str, changed: set[str]) -> None:
 
 
 def _write_all(fd: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
+    written = os.write(fd, data)
+    while written < len(data):  # one write moves at most 2 GiB
+        written += os.write(fd, memoryview(data)[written:])
 
 
 def dated_after(
@@ -183,7 +183,7 @@ def _set_time(file: str | int, moment: int) -> None:
 def link(source: str, target: str) -> bool | None:
     """Give a file a second name; `False` if the name is taken, `None` where links do not exist."""
     try:
-        retried(lambda: os.link(source, target))
+        retried(os.link, source, target)
     except FileExistsError:
         # a second name means that it was our own link, whose answer was lost
         return os.stat(source).st_nlink > 1

@@ -6,9 +6,11 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
+from itertools import islice
 from typing import TypeVar
 
-from persidict._blobs import Blob, BlobStore
+from persidict._blobs import Blob, BlobStore, Listed
 from persidict._file_lock import lock_path, locked
 from persidict._files import (
     ABSENT,
@@ -33,6 +35,7 @@ from persidict.jokers_and_status_flags import ITEM_NOT_AVAILABLE, ETagIfExists
 T = TypeVar("T")
 
 _LONGEST_NAME = 255
+_BATCH = 1000  # names that are listed ahead
 DEFAULT_LOCK_TIMEOUT = 60.0  # seconds
 
 
@@ -72,6 +75,9 @@ class FolderBlobs(BlobStore):
     def guards_are_exact(self) -> bool:
         return self._exact
 
+    def has(self, name: str) -> bool:
+        return look(self.where(name)) is not None
+
     def stat(self, name: str) -> Stat | None:
         found = look(self.where(name))
         return None if found is None else stat_of(found)
@@ -80,7 +86,7 @@ class FolderBlobs(BlobStore):
         path = self.where(name)
         for attempt in range(ATTEMPTS):
             try:
-                return retried(lambda: read_file(path, unless))
+                return retried(read_file, path, unless)
             except ChangedInPlace:
                 pause(attempt)
         raise BackendError(
@@ -91,8 +97,8 @@ class FolderBlobs(BlobStore):
 
     def write(self, name: str, data: bytes, guard: Guard | None) -> Stat | None:
         path = self.where(name)
-        folder = os.path.dirname(path)
-        temp, new = retried(lambda: write_temp(folder, data, durable=self._durable))
+        folder = _folder_of(path)
+        temp, new = retried(write_temp, folder, data, durable=self._durable)
         try:
             published = self._publish(temp, new, path, guard)
         except BaseException:
@@ -109,7 +115,7 @@ class FolderBlobs(BlobStore):
         path = self.where(name)
         removed = look(path) is not None and self._remove(path, guard)
         if removed and self._durable:
-            sync_directory(os.path.dirname(path))
+            sync_directory(_folder_of(path))
         return removed
 
     def remove_all(self, names: Iterable[str]) -> None:
@@ -117,24 +123,35 @@ class FolderBlobs(BlobStore):
         for path in paths:
             self._remove(path, None)
         if self._durable:
-            for folder in {os.path.dirname(path) for path in paths}:
+            for folder in {_folder_of(path) for path in paths}:
                 sync_directory(folder)
 
-    def scan(self, suffix: str, *, stats: bool) -> Iterator[tuple[str, Stat | None]]:
-        """Yield the names that end in `suffix`; leftovers of killed processes are removed."""
+    def scan(self, suffix: str, *, stats: bool) -> Iterator[Listed]:
+        """Yield names in batches; what killed processes have left over is removed on the way."""
         folders = [""]
         while folders:
             folder = folders.pop()
-            for entry in _entries(self._base + folder):
-                name = folder + entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(name + "/")
-                elif not name.endswith(suffix):
-                    remove_if_stale(entry)
-                elif entry.is_file(follow_symlinks=False) or _leads_to_file(entry):
-                    stat = self.stat(name) if stats else None
-                    if stat is not None or not stats:
-                        yield name, stat
+            for stems in _batches(self._stems(folder, suffix, folders)):
+                bare = Listed(folder, stems, None)
+                yield self._looked_at(bare, suffix) if stats else bare
+
+    def _stems(self, folder: str, suffix: str, folders: list[str]) -> Iterator[str]:
+        """Yield the names in a folder without the suffix; note the folders in it."""
+        cut = -len(suffix) or None
+        for entry in _entries(self._base + folder):
+            name = entry.name
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(f"{folder}{name}/")
+            elif not name.endswith(suffix):
+                remove_if_stale(entry)
+            elif entry.is_file(follow_symlinks=False) or _leads_to_file(entry):
+                yield name[:cut]
+
+    def _looked_at(self, listed: Listed, suffix: str) -> Listed:
+        folder, stems, _ = listed
+        looks = [(stem, self.stat(folder + stem + suffix)) for stem in stems]
+        found = [(stem, stat) for stem, stat in looks if stat is not None]
+        return Listed(folder, [stem for stem, _ in found], [stat for _, stat in found])
 
     def child(self, prefix: str) -> FolderBlobs:
         if not prefix:
@@ -187,6 +204,9 @@ class FolderBlobs(BlobStore):
             return False
 
 
+_folder_of = lru_cache(maxsize=16384)(os.path.dirname)
+
+
 def _replace(
     temp: str, new: os.stat_result, path: str, guard: Guard | None
 ) -> os.stat_result | None:
@@ -195,7 +215,7 @@ def _replace(
         return None
     new = dated_after(temp, new, before)
     try:
-        retried(lambda: os.replace(temp, path))
+        retried(os.replace, temp, path)
     except FileNotFoundError:
         # an earlier attempt was carried out, and its answer got lost
         published = look(path)
@@ -209,12 +229,17 @@ def _remove(path: str, guard: Guard | None) -> bool:
     if before is None or not _allows(guard, before):
         return False
     outlive(before)
-    retried(lambda: os.unlink(path))
+    retried(os.unlink, path)
     return True
 
 
 def _allows(guard: Guard | None, found: os.stat_result | None) -> bool:
     return guard is None or guard.holds(etag_of(None if found is None else stat_of(found)))
+
+
+def _batches(stems: Iterator[str]) -> Iterator[list[str]]:
+    while batch := list(islice(stems, _BATCH)):
+        yield batch
 
 
 def _leads_to_file(entry: os.DirEntry[str]) -> bool:

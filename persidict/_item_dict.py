@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from persidict._words import IF_ABSENT, Guard, Item, Stat
@@ -42,7 +42,10 @@ class ItemDict(PersiDict[ValueType]):
     def _scan(self, *, stats: bool) -> Iterator[tuple[NonEmptySafeStrTuple, Stat | None]]: ...
 
     def __contains__(self, key: Any) -> bool:
-        return self._stat(item_key(key)) is not None
+        return self._has(item_key(key))
+
+    def _has(self, key: NonEmptySafeStrTuple) -> bool:
+        return self._stat(key) is not None
 
     def __getitem__(self, key: Any) -> ValueType:
         key = item_key(key)
@@ -86,17 +89,26 @@ class ItemDict(PersiDict[ValueType]):
         return self._iterate(checked_fields(result_type))
 
     def _iterate(self, fields: tuple[str, ...]) -> Iterator[Any]:
+        if "values" in fields:
+            pick = _PICKS_OF_ITEMS[fields]
+            return (pick(key, item) for key, item in self._scan_items())
+        scan = self._scan(stats="timestamps" in fields)
         if fields == ("keys",):
-            return (key for key, _ in self._scan(stats=False))
-        rows = self._rows(with_values="values" in fields, with_stats="timestamps" in fields)
-        if len(fields) == 1:
-            return (row[fields[0]] for row in rows)
-        return (tuple(row[field] for field in fields) for row in rows)
+            return (key for key, _ in scan)
+        looked = ((key, stat.timestamp) for key, stat in scan if stat is not None)
+        return looked if fields == ("keys", "timestamps") else (time for _, time in looked)
 
-    def _rows(self, *, with_values: bool, with_stats: bool) -> Iterator[dict[str, Any]]:
-        for key, seen in self._scan(stats=with_stats and not with_values):
-            if not with_values:
-                yield {"keys": key, "timestamps": seen and seen.timestamp}
-            elif (item := self._checked_read(key)) is not None:
-                # value and timestamp are of one version; None: it has vanished since it was listed
-                yield {"keys": key, "values": item.value, "timestamps": item.stat.timestamp}
+    def _scan_items(self) -> Iterator[tuple[NonEmptySafeStrTuple, Item[ValueType]]]:
+        """Yield keys with values and stats of one version; what vanished since is left out."""
+        for key, _ in self._scan(stats=False):
+            item = self._checked_read(key)
+            if item is not None:
+                yield key, item
+
+
+_PICKS_OF_ITEMS: dict[tuple[str, ...], Callable[[Any, Item[Any]], Any]] = {
+    ("values",): lambda _, item: item.value,
+    ("keys", "values"): lambda key, item: (key, item.value),
+    ("values", "timestamps"): lambda _, item: (item.value, item.stat.timestamp),
+    ("keys", "values", "timestamps"): lambda key, item: (key, item.value, item.stat.timestamp),
+}

