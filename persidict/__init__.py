@@ -11,6 +11,7 @@ from persidict.exceptions import (
     BackendError,
     ConcurrencyConflictError,
     DamagedItemError,
+    LockTimeoutError,
     MutationPolicyError,
 )
 from persidict.exceptions import TransformConflictError as TransformConflictError
@@ -95,6 +96,7 @@ __all__ = [
     "Joker",
     "KeepCurrentFlag",
     "LocalDict",
+    "LockTimeoutError",
     "MutableDictCached",
     "MutationPolicyError",
     "NeverRetrieveFlag",

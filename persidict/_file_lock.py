@@ -15,15 +15,16 @@ from typing import TypeVar
 
 from persidict._owner import is_gone, is_local, new_token
 from persidict._retry import retried
-from persidict.exceptions import LockTimeoutError
+from persidict.exceptions import BackendError, LockTimeoutError
 
 T = TypeVar("T")
 
 LOCK_PREFIX = ".__lock__"
 LEASE = 30.0  # seconds of silence after which a holder on another host counts as dead
-_NO_SYMLINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+_NO_SUCH_CALL = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
+_NO_SYMLINKS = _NO_SUCH_CALL | {errno.EPERM}
 _random = random.Random()
-_inside: dict[str, int] = {}  # which thread of this process is inside of which lock
+_inside: set[tuple[str, int]] = set()  # of which lock which thread of this process is inside
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_inside.clear)
@@ -37,19 +38,20 @@ def locked(path: str, timeout: float, act: Callable[[], T]) -> T:
     `LEASE` seconds. A holder that was only stopped keeps the lock. `LockTimeoutError` after
     `timeout` seconds of waiting.
     """
-    if _inside.get(path) == get_ident():
+    mine = (path, get_ident())
+    if mine in _inside:
         return act()  # a signal handler or a finalizer, in the middle of our own operation
     _acquire(path, new_token(), timeout)
     try:
-        _inside[path] = get_ident()
+        _inside.add(mine)
         return act()
     finally:
-        # in these very lines, so that no interrupt of the user comes between
-        _inside.pop(path, None)
         try:
-            os.unlink(path)
+            os.unlink(path)  # the very first call, so that no interrupt of the user comes before it
         except OSError:
             _release(path)
+        finally:
+            _inside.discard(mine)
 
 
 @lru_cache(maxsize=16384)
@@ -156,6 +158,15 @@ def _placed_as_file(path: str, token: str) -> bool:
             file.write(token)
     except FileExistsError:
         return False
+    except OSError as error:
+        if error.errno not in _NO_SUCH_CALL:
+            raise
+        raise BackendError(
+            f"no lock can be made at {path}: {error}. With exact=False the dictionary compares and "
+            "then acts, and another writer can come between",
+            backend="filesystem",
+            operation="lock",
+        ) from error
     return True
 
 

@@ -86,13 +86,15 @@ def _read_all(fd: int, size: int) -> bytes:
 
 def write_temp(folder: str, data: bytes, *, durable: bool) -> tuple[str, os.stat_result]:
     """Write a new temporary file, through to the disk if it shall be `durable`."""
-    temp, fd = _open_temp(folder)
+    temp, fd, changed = _open_temp(folder)
     try:
         try:
             _write_all(fd, data)
             _set_time(fd, time.time_ns())
             if durable:
                 os.fsync(fd)
+                for above in changed:  # now that nobody can remove the new folders as empty
+                    sync_directory(above)
             written = os.fstat(fd)
         finally:
             os.close(fd)
@@ -102,20 +104,18 @@ def write_temp(folder: str, data: bytes, *, durable: bool) -> tuple[str, os.stat
     return temp, written
 
 
-def _open_temp(folder: str) -> tuple[str, int]:
-    """Create a temporary file; the umask decides its mode, and missing folders are made."""
+def _open_temp(folder: str) -> tuple[str, int, set[str]]:
+    """Create a temporary file, and missing folders; return the folders that were changed, too.
+
+    The umask decides the modes.
+    """
     temp = f"{folder}{os.sep}{TEMP_PREFIX}{new_token()}"
     changed: set[str] = set()
     for _ in range(_MOST_FOLDERS):
         try:
-            fd = os.open(temp, _NEW_FILE, 0o666)
+            return temp, os.open(temp, _NEW_FILE, 0o666), changed
         except FileNotFoundError:
             _make_folder(folder, changed)
-            continue
-        # only now, when nobody can remove the new folders as empty: syncing takes its time
-        for above in changed:
-            sync_directory(above)
-        return temp, fd
     raise FileNotFoundError(errno.ENOENT, "the folder keeps disappearing", folder)
 
 
@@ -183,11 +183,17 @@ def _set_time(file: str | int, moment: int) -> None:
 def link(source: str, target: str) -> bool | None:
     """Give a file a second name; `False` if the name is taken, `None` where links do not exist."""
     try:
-        retried(os.link, source, target)
+        return retried(_link, source, target)
     except FileExistsError:
         # a second name means that it was our own link, whose answer was lost
         return os.stat(source).st_nlink > 1
+
+
+def _link(source: str, target: str) -> bool | None:
+    try:
+        os.link(source, target)
     except OSError as error:
+        # not left to the retries, who take "not permitted" for something that passes
         if error.errno not in _NO_HARD_LINKS:
             raise
         return None
