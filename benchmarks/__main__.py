@@ -11,18 +11,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import _machine, _table, arrays, importing, listings, memoized, small_items
+from benchmarks import _machine, _table, arrays, folders, importing, listings, memoized, small_items
 from benchmarks._harness import Race, Result, run
 from benchmarks._scale import FULL, QUICK, Scale
 
 SUBJECTS: dict[str, Callable[[Path, Scale], Iterator[Race]]] = {
     "small": small_items.races,
+    "folders": folders.races,
     "listings": listings.races,
     "arrays": arrays.races,
     "memoized": memoized.races,
     "import": importing.races,
 }
-LONG = ("listings", "arrays")
+LONG = ("listings", "arrays", "folders")
 
 
 def main(argv: list[str]) -> None:

@@ -100,14 +100,14 @@ def _with_lz4(folder: Path) -> dict[str, tuple[Store, Target | None, Target | No
 
 def _plain(folder: Path) -> dict[str, tuple[Store, Target | None, Target | None]]:
     return {
-        "open + pickle": (HandMadeFiles(folder / "hand"), None, None),
         "numpy.save, numpy.load": (NumpyFiles(folder / "numpy"), None, None),
+        "open + pickle": (HandMadeFiles(folder / "hand"), None, None),
         "joblib": (JoblibFiles(folder / "joblib"), None, None),
         "diskcache": (disk_cache(folder / "diskcache"), None, None),
         f"{NAME}, compression=None": (
             folder_dict(folder / "ours", compression=None),
             Target(ratio=2),
-            None,
+            Target(ratio=1.5),
         ),
     }
 
