@@ -13,9 +13,11 @@ from typing import Any, Final
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._digest.frame import frame_all
 from persidict_dask._errors import UnstableKeyError
+from persidict_dask._origin import module_of
 
 _PLAIN_METACLASSES: Final = (type, abc.ABCMeta, enum.EnumType)
-_GENERATED: Final = "<string>"  # file of what dataclasses and named tuples generate from fields
+_OF_DATACLASS: Final = "__create_fn__.<locals>."  # what generated methods are called in there
+_OF_NAMED_TUPLE: Final = "namedtuple_"  # the module that `__new__` says it is from
 _SLOTS: Final = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _UNSET: Final = type(dataclasses.MISSING)
 _FIELD_PARTS: Final = (
@@ -159,10 +161,19 @@ _NAMED_TUPLE: Final = frozenset(
 
 
 def _is_generated(value: Any) -> bool:
+    """Was a method made from the fields of a dataclass or named tuple?
+
+    By names that survive a transport by value; the name of the file does not.
+    """
     function = getattr(value, "__func__", value)
     inner = getattr(function, "__wrapped__", function)
     code = getattr(inner, "__code__", None)
-    return code is not None and code.co_filename == _GENERATED
+    if code is None:
+        return False
+    is_lambda = code.co_name == "<lambda>"
+    return code.co_qualname.startswith(_OF_DATACLASS) or (
+        is_lambda and module_of(inner).startswith(_OF_NAMED_TUPLE)
+    )
 
 
 def _is_of_named_tuple(key: str, value: Any) -> bool:

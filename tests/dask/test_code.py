@@ -394,6 +394,23 @@ def test_code_that_was_sent_by_value_keeps_its_fingerprint(script):
         assert eval(child.stdout) == expected
 
 
+def test_special_methods_count_in_code_that_has_no_file(script):
+    """As of `python -c`: what a class defines itself is not taken for generated."""
+    text = """
+        import dataclasses
+        @dataclasses.dataclass
+        class C:
+            x: int
+            def __call__(self):
+                return self.x + 1
+            def __repr__(self):
+                return "C"
+    """
+    before = fingerprint(script(text).C)
+    assert before.hexdigest != fingerprint(script(text.replace("x + 1", "x + 2")).C).hexdigest
+    assert before.hexdigest != fingerprint(script(text.replace('"C"', '"D"')).C).hexdigest
+
+
 def test_a_fingerprint_can_be_pickled(script):
     """It is data."""
     made = fingerprint(script("def f(x):\n    return x\n").f)
