@@ -18,6 +18,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+import lz4.frame
+
 from persidict.safe_chars import contains_unsafe_chars
 
 BUILT_IN_FORMATS = ("pkl", "json")
@@ -168,52 +170,58 @@ def _pickled(value: Any) -> bytes:
     try:
         _PlainPickler(buffer).dump(value)
     except _HoldsArray:
-        import joblib
-
-        buffer = io.BytesIO()
-        joblib.dump(value, buffer)
+        return _array_pickles().dump(value)  # type: ignore[no-any-return]
     return buffer.getvalue()
 
 
-def _unpickled(data: bytes) -> Any:
-    if b"joblib." not in data:
-        return pickle.loads(data)
+def _unpickled(data: bytes | bytearray) -> Any:
     # arrays lie outside of the pickle, and the classes that stand for them are joblib's
-    import joblib
+    return _array_pickles().load(data) if b"joblib." in data else pickle.loads(data)
 
-    return joblib.load(io.BytesIO(data))
+
+def _array_pickles() -> Any:
+    return import_module("persidict._array_pickles")
 
 
 # Version 1, linked blocks of 64 KiB, checksum of the content: joblib's header and the checksum,
 # without which most flipped bits of a small item go unnoticed.
 _LZ4_HEADER = b"\x04\x22\x4d\x18\x44\x40\x5e"
+_LZ4_BLOCK = 1 << 16
 
 
 def _lz4_compress(data: bytes) -> bytes:
-    import lz4.frame
-
-    frame = bytes(
-        lz4.frame.compress(
-            data,
-            block_size=lz4.frame.BLOCKSIZE_MAX64KB,
-            block_linked=True,
-            content_checksum=True,
-            store_size=False,
-        )
+    frame: bytes = lz4.frame.compress(
+        data,
+        block_size=lz4.frame.BLOCKSIZE_MAX64KB,
+        block_linked=True,
+        content_checksum=True,
+        store_size=False,
     )
     # a single block is called independent by the library; linked means the same there
     return frame if frame.startswith(_LZ4_HEADER) else _LZ4_HEADER + frame[len(_LZ4_HEADER) :]
 
 
-def _lz4_decompress(data: bytes) -> bytes:
-    import lz4.frame
+def _lz4_compress_any(data: bytes) -> bytes:
+    if len(data) <= _LZ4_BLOCK:
+        return _lz4_compress(data)
+    # larger blocks take half the time; every reader of frames takes them
+    return lz4.frame.compress(  # type: ignore[no-any-return]
+        data,
+        block_size=lz4.frame.BLOCKSIZE_MAX1MB,
+        block_linked=False,
+        content_checksum=True,
+        store_size=True,
+    )
 
-    return bytes(lz4.frame.decompress(data))
+
+def _lz4_decompress(data: bytes) -> bytearray:
+    # an array can be a part of memory that is writable
+    return lz4.frame.decompress(data, return_bytearray=True)  # type: ignore[no-any-return]
 
 
 _COMPRESSORS: dict[str | None, Callable[[bytes], bytes]] = {
     None: bytes,
-    "lz4": _lz4_compress,
+    "lz4": _lz4_compress_any,
     "zlib": lambda data: zlib.compress(data, 3),
     "gzip": lambda data: gzip.compress(data, 3, mtime=0),
     "bz2": lambda data: bz2.compress(data, 3),
@@ -223,7 +231,7 @@ _COMPRESSORS: dict[str | None, Callable[[bytes], bytes]] = {
 
 # A pickle begins with the opcode PROTO (0x80), or with a printable one in protocol 0, so only
 # the first bytes of zlib and of the old lzma format need a look at more than the magic number.
-_DECOMPRESSORS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
+_DECOMPRESSORS: tuple[tuple[bytes, Callable[[bytes], bytes | bytearray]], ...] = (
     (b"\x04\x22\x4d\x18", _lz4_decompress),
     (b"\x78", zlib.decompress),
     (b"\x1f\x8b", gzip.decompress),
@@ -233,7 +241,7 @@ _DECOMPRESSORS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
 )
 
 
-def _decompressed(data: bytes) -> bytes:
+def _decompressed(data: bytes) -> bytes | bytearray:
     for magic, decompress in _DECOMPRESSORS:
         if data.startswith(magic):
             return decompress(data)

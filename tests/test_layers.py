@@ -12,7 +12,7 @@ from tests.ids import stable
 ROOT = pathlib.Path(__file__).parent.parent
 LEVELS = """
 jokers_and_status_flags exceptions safe_chars _words
-safe_str_tuple safe_str_tuple_signing _retry _windows _codecs _json_pandas _blobs
+safe_str_tuple safe_str_tuple_signing _retry _windows _array_pickles _codecs _json_pandas _blobs
 _owner _file_lock _files _leftovers _folder_blobs
 _primitives _conditional _classic persi_dict
 _item_dict _stored_dict local_dict empty_dict _wrapped_dict
@@ -27,7 +27,7 @@ LEVEL = {
 PUBLIC_MODULES = {name for name in LEVEL if not name.startswith("_")}
 OPTIONAL = {"dask", "distributed", "bokeh", "boto3", "botocore", "pandas", "numpy", "pyarrow"}
 # Modules that are themselves imported inside a function, when the library they serve is there.
-BESIDE_A_LIBRARY = {"_json_pandas"}
+BESIDE_A_LIBRARY = {"_json_pandas", "_array_pickles"}
 HEAVY = {"numpy", "pandas", "boto3", "botocore", "joblib", "dask", "distributed", "jsonpickle"}
 
 

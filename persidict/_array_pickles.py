@@ -1,0 +1,112 @@
+"""Pickles that hold NumPy arrays, in the form of joblib; large arrays are read without a copy."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import joblib
+import numpy as np
+from joblib import numpy_pickle
+
+_SMALL = 1 << 16  # bytes; what is smaller is copied, and does not keep the whole buffer alive
+_OLD_WRAPPERS = ("NDArrayWrapper", "ZNDArrayWrapper")  # of joblib before 0.10
+
+
+def dump(value: Any) -> bytes:
+    """Return the stream that `joblib.dump` writes."""
+    chunks = _Chunks()
+    joblib.dump(value, chunks)
+    return b"".join(chunks.parts)
+
+
+def load(data: bytes | bytearray) -> Any:
+    """Return what `joblib.load` reads; large arrays use the memory of `data` if it is writable."""
+    try:
+        return _Unpickler(_Reader(data)).load()
+    except _OldFormat:
+        return joblib.load(io.BytesIO(data))
+
+
+class _Chunks:
+    """A file that keeps what is written, without moving it together each time."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        self.parts.append(bytes(data))
+        self.size += len(data)
+
+    def tell(self) -> int:
+        return self.size
+
+
+class _OldFormat(Exception):  # noqa: N818  # a signal, not an error
+    """The stream is for `joblib.load` to read."""
+
+
+class _Reader:
+    """A file over a buffer, which can hand out parts of it as arrays."""
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self._data = data
+        self._view = memoryview(data)
+        self._position = 0
+
+    def read(self, size: int) -> bytes:
+        start, self._position = self._position, min(self._position + size, len(self._data))
+        return bytes(self._view[start : self._position])
+
+    def readline(self) -> bytes:
+        end = self._data.find(b"\n", self._position) + 1 or len(self._data)
+        return self.read(end - self._position)
+
+    def array(self, dtype: Any, count: int) -> Any:
+        """Return the next `count` elements, as a part of the buffer where that is wise."""
+        start, size = self._position, count * dtype.itemsize
+        if count < 0 or start + size > len(self._data):
+            raise ValueError(f"the stream ends within an array of {size} bytes")
+        self._position += size
+        if not size:
+            return np.empty(count, dtype)
+        found = np.frombuffer(self._view, dtype, count, start)
+        is_small = size < _SMALL or size < len(self._data) // 4
+        return found.copy() if is_small or not (found.flags.carray) else found
+
+
+class _Wrapper(numpy_pickle.NumpyArrayWrapper):  # type: ignore[misc]
+    """Stands in the stream for an array, whose bytes come next."""
+
+    def read(self, unpickler: Any, ensure_native_byte_order: bool) -> Any:
+        array = super().read(unpickler, ensure_native_byte_order)
+        # with NumPy 2, joblib returns a plain array
+        return array.view(np.matrix) if self.subclass is np.matrix else array
+
+    def read_array(self, unpickler: Any, ensure_native_byte_order: bool) -> Any:
+        if self.dtype.hasobject:
+            return super().read_array(unpickler, ensure_native_byte_order)
+        reader = unpickler.file_handle
+        if self.safe_get_numpy_array_alignment_bytes() is not None:
+            reader.read(reader.read(1)[0])
+        array = reader.array(self.dtype, math.prod(map(int, self.shape)))
+        if self.order == "F":
+            array = array.reshape(self.shape[::-1]).transpose()
+        else:
+            array = array.reshape(self.shape)
+        return numpy_pickle._ensure_native_byte_order(array) if ensure_native_byte_order else array
+
+
+class _Unpickler(numpy_pickle.NumpyUnpickler):  # type: ignore[misc]
+    def __init__(self, reader: _Reader) -> None:
+        super().__init__("", reader, ensure_native_byte_order=True)
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.startswith("joblib."):
+            if name == "NumpyArrayWrapper":
+                return _Wrapper
+            if name in _OLD_WRAPPERS:
+                raise _OldFormat
+        return super().find_class(module, name)
