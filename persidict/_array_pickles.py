@@ -10,18 +10,20 @@ import joblib
 import numpy as np
 from joblib import numpy_pickle
 
+from persidict._buffers import Buffer, joined
+
 _SMALL = 1 << 16  # bytes; what is smaller is copied, and does not keep the whole buffer alive
 _OLD_WRAPPERS = ("NDArrayWrapper", "ZNDArrayWrapper")  # of joblib before 0.10
 
 
-def dump(value: Any) -> bytes:
+def dump(value: Any) -> Buffer:
     """Return the stream that `joblib.dump` writes."""
     chunks = _Chunks()
-    joblib.dump(value, chunks)
-    return b"".join(chunks.parts)
+    _Pickler(chunks).dump(value)
+    return joined(chunks.parts, chunks.size)
 
 
-def load(data: bytes | bytearray) -> Any:
+def load(data: Buffer) -> Any:
     """Return what `joblib.load` reads; large arrays use the memory of `data` if it is writable."""
     try:
         return _Unpickler(_Reader(data)).load()
@@ -33,15 +35,49 @@ class _Chunks:
     """A file that keeps what is written, without moving it together each time."""
 
     def __init__(self) -> None:
-        self.parts: list[bytes] = []
+        self.parts: list[bytes | memoryview] = []
         self.size = 0
 
     def write(self, data: bytes) -> None:
         self.parts.append(bytes(data))
         self.size += len(data)
 
+    def write_array(self, array: Any) -> None:
+        """Write the bytes of an array, which must not change before they are joined."""
+        self.parts.append(memoryview(array.reshape(-1).view(np.uint8)))
+        self.size += array.nbytes
+
     def tell(self) -> int:
         return self.size
+
+
+class _Pickler(numpy_pickle.NumpyPickler):  # type: ignore[misc]
+    """Writes what joblib's does; the memory of contiguous arrays is not copied piece by piece."""
+
+    def save(self, obj: Any) -> Any:
+        if type(obj) is not np.ndarray or not _is_plain(obj):
+            return super().save(obj)
+        wrapper = self._create_array_wrapper(obj)
+        numpy_pickle.Pickler.save(self, wrapper)
+        if self.proto >= _FRAMED:
+            self.framer.commit_frame(force=True)
+        _write_padding(self.file_handle, wrapper.numpy_array_alignment_bytes)
+        self.file_handle.write_array(obj if wrapper.order == "C" else obj.T)
+        return None
+
+
+_FRAMED = 4  # the first protocol of pickle with frames
+
+
+def _is_plain(array: Any) -> bool:
+    is_contiguous = array.flags.c_contiguous or array.flags.f_contiguous
+    return is_contiguous and array.nbytes >= _SMALL and not array.dtype.hasobject
+
+
+def _write_padding(file: _Chunks, alignment: int) -> None:
+    """Fill up, so that the array lies aligned in the file; the first byte tells how much."""
+    padding = alignment - (file.tell() + 1) % alignment
+    file.write(bytes([padding]) + b"\xff" * padding)
 
 
 class _OldFormat(Exception):  # noqa: N818  # a signal, not an error
@@ -51,7 +87,7 @@ class _OldFormat(Exception):  # noqa: N818  # a signal, not an error
 class _Reader:
     """A file over a buffer, which can hand out parts of it as arrays."""
 
-    def __init__(self, data: bytes | bytearray) -> None:
+    def __init__(self, data: Buffer) -> None:
         self._data = data
         self._view = memoryview(data)
         self._position = 0

@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
+from persidict._buffers import Buffer
 from persidict._words import Guard, Item, Stat
 from persidict.jokers_and_status_flags import ITEM_NOT_AVAILABLE, ETagIfExists
 
-Blob: TypeAlias = Item[bytes]
+Blob: TypeAlias = Item[Buffer]
 
 
 class Listed(NamedTuple):
@@ -53,7 +54,7 @@ class BlobStore(ABC):
         """Return bytes and version, which belong together; no bytes if the etag is `unless`."""
 
     @abstractmethod
-    def write(self, name: str, data: bytes, guard: Guard | None) -> Stat | None:
+    def write(self, name: str, data: Buffer, guard: Guard | None) -> Stat | None:
         """Store the bytes whole or not at all; `None` if the guard did not hold."""
 
     @abstractmethod

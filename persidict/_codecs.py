@@ -20,6 +20,7 @@ from typing import Any
 
 import lz4.frame
 
+from persidict._buffers import Buffer
 from persidict.safe_chars import contains_unsafe_chars
 
 BUILT_IN_FORMATS = ("pkl", "json")
@@ -30,9 +31,11 @@ class Codec(ABC):
     """Turns values of one format into bytes and back; stateless, shared by threads."""
 
     content_type: str = "application/octet-stream"
+    takes_buffers: bool = False
+    """True if `decode` takes a `bytearray` or an `mmap` as well; large values come in one then."""
 
     @abstractmethod
-    def encode(self, value: Any) -> bytes:
+    def encode(self, value: Any) -> Buffer:
         """Return the stored form; raises whatever tells that the value has none."""
 
     @abstractmethod
@@ -134,13 +137,15 @@ class PickleCodec(Codec):
     Any compression is recognised on reading, whichever one is used for writing.
     """
 
+    takes_buffers = True
+
     def __init__(self, compression: str | None) -> None:
         self._compress = _COMPRESSORS[compression]
 
-    def encode(self, value: Any) -> bytes:
+    def encode(self, value: Any) -> Buffer:
         return self._compress(_pickled(value))
 
-    def decode(self, data: bytes) -> Any:
+    def decode(self, data: Buffer) -> Any:
         return _unpickled(_decompressed(data))
 
 
@@ -165,7 +170,7 @@ class _PlainPickler(pickle.Pickler):
         return NotImplemented
 
 
-def _pickled(value: Any) -> bytes:
+def _pickled(value: Any) -> Buffer:
     buffer = io.BytesIO()
     try:
         _PlainPickler(buffer).dump(value)
@@ -174,9 +179,9 @@ def _pickled(value: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _unpickled(data: bytes | bytearray) -> Any:
+def _unpickled(data: Buffer) -> Any:
     # arrays lie outside of the pickle, and the classes that stand for them are joblib's
-    return _array_pickles().load(data) if b"joblib." in data else pickle.loads(data)
+    return pickle.loads(data) if data.find(b"joblib.") < 0 else _array_pickles().load(data)
 
 
 def _array_pickles() -> Any:
@@ -189,7 +194,7 @@ _LZ4_HEADER = b"\x04\x22\x4d\x18\x44\x40\x5e"
 _LZ4_BLOCK = 1 << 16
 
 
-def _lz4_compress(data: bytes) -> bytes:
+def _lz4_compress(data: Buffer) -> bytes:
     frame: bytes = lz4.frame.compress(
         data,
         block_size=lz4.frame.BLOCKSIZE_MAX64KB,
@@ -201,7 +206,7 @@ def _lz4_compress(data: bytes) -> bytes:
     return frame if frame.startswith(_LZ4_HEADER) else _LZ4_HEADER + frame[len(_LZ4_HEADER) :]
 
 
-def _lz4_compress_any(data: bytes) -> bytes:
+def _lz4_compress_any(data: Buffer) -> bytes:
     if len(data) <= _LZ4_BLOCK:
         return _lz4_compress(data)
     # larger blocks take half the time; every reader of frames takes them
@@ -214,13 +219,13 @@ def _lz4_compress_any(data: bytes) -> bytes:
     )
 
 
-def _lz4_decompress(data: bytes) -> bytearray:
+def _lz4_decompress(data: Buffer) -> bytearray:
     # an array can be a part of memory that is writable
     return lz4.frame.decompress(data, return_bytearray=True)  # type: ignore[no-any-return]
 
 
-_COMPRESSORS: dict[str | None, Callable[[bytes], bytes]] = {
-    None: bytes,
+_COMPRESSORS: dict[str | None, Callable[[Buffer], Buffer]] = {
+    None: lambda data: data,
     "lz4": _lz4_compress_any,
     "zlib": lambda data: zlib.compress(data, 3),
     "gzip": lambda data: gzip.compress(data, 3, mtime=0),
@@ -231,7 +236,7 @@ _COMPRESSORS: dict[str | None, Callable[[bytes], bytes]] = {
 
 # A pickle begins with the opcode PROTO (0x80), or with a printable one in protocol 0, so only
 # the first bytes of zlib and of the old lzma format need a look at more than the magic number.
-_DECOMPRESSORS: tuple[tuple[bytes, Callable[[bytes], bytes | bytearray]], ...] = (
+_DECOMPRESSORS: tuple[tuple[bytes, Callable[[Buffer], Buffer]], ...] = (
     (b"\x04\x22\x4d\x18", _lz4_decompress),
     (b"\x78", zlib.decompress),
     (b"\x1f\x8b", gzip.decompress),
@@ -241,9 +246,10 @@ _DECOMPRESSORS: tuple[tuple[bytes, Callable[[bytes], bytes | bytearray]], ...] =
 )
 
 
-def _decompressed(data: bytes) -> bytes | bytearray:
+def _decompressed(data: Buffer) -> Buffer:
+    head = bytes(data[:6])
     for magic, decompress in _DECOMPRESSORS:
-        if data.startswith(magic):
+        if head.startswith(magic):
             return decompress(data)
     return data
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from persidict._blobs import Blob
+from persidict._buffers import LARGE, Buffer, new_buffer
 from persidict._owner import new_token
 from persidict._retry import retried
 from persidict._windows import open_for_reading
@@ -74,7 +75,9 @@ def _read_descriptor(fd: int, unless: ETagIfExists) -> Blob | None:
     return Item(data, stat)
 
 
-def _read_all(fd: int, size: int) -> bytes:
+def _read_all(fd: int, size: int) -> Buffer:
+    if size >= LARGE and hasattr(os, "readv"):
+        return _read_large(fd, size)
     data = os.read(fd, size + 1)
     if len(data) == size:
         return data
@@ -84,7 +87,18 @@ def _read_all(fd: int, size: int) -> bytes:
     return b"".join(parts)
 
 
-def write_temp(folder: str, data: bytes, *, durable: bool) -> tuple[str, os.stat_result]:
+def _read_large(fd: int, size: int) -> Buffer:
+    buffer, done = new_buffer(size), 0
+    with memoryview(buffer) as view:
+        while done < size:  # one read moves at most 2 GiB
+            count = os.readv(fd, [view[done:]])
+            if not count:
+                raise ChangedInPlace  # it has become shorter
+            done += count
+    return buffer
+
+
+def write_temp(folder: str, data: Buffer, *, durable: bool) -> tuple[str, os.stat_result]:
     """Write a new temporary file, through to the disk if it shall be `durable`."""
     temp, fd, changed = _open_temp(folder)
     try:
@@ -130,7 +144,7 @@ def _make_folder(folder: str, changed: set[str]) -> None:
     changed.add(above)
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def _write_all(fd: int, data: Buffer) -> None:
     written = os.write(fd, data)
     while written < len(data):  # one write moves at most 2 GiB
         written += os.write(fd, memoryview(data)[written:])

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TypeVar
 
 from persidict._blobs import Blob, BlobStore, Listed
+from persidict._buffers import Buffer
 from persidict._file_lock import lock_path, locked
 from persidict._files import (
     ABSENT,
@@ -95,7 +96,7 @@ class FolderBlobs(BlobStore):
             operation="read",
         )
 
-    def write(self, name: str, data: bytes, guard: Guard | None) -> Stat | None:
+    def write(self, name: str, data: Buffer, guard: Guard | None) -> Stat | None:
         path = self.where(name)
         folder = _folder_of(path)
         temp, new = retried(write_temp, folder, data, durable=self._durable)

@@ -144,7 +144,8 @@ class StoredDict(ItemDict[ValueType]):
 
     def _decoded(self, key: NonEmptySafeStrTuple, blob: Blob) -> Any:
         try:
-            return self._codec.decode(blob.value)  # type: ignore[arg-type]  # it was retrieved
+            data: Any = blob.value
+            return self._codec.decode(data if self._codec.takes_buffers else bytes(data))
         except Exception as error:
             if isinstance(error, MemoryError) and len(blob.value) > _LARGE:  # type: ignore[arg-type]
                 raise

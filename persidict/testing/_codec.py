@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import mmap
 from functools import partial
 from typing import Any, ClassVar
 
@@ -27,7 +28,7 @@ class CodecSuite(Suite):
     def test_values_come_back(self, codec: Codec) -> None:
         """Decoding what was encoded gives an equal value of the same type."""
         for value in self.samples:
-            decoded = codec.decode(codec.encode(value))
+            decoded = codec.decode(bytes(codec.encode(value)))
             assert decoded == value
             assert type(decoded) is type(value)
 
@@ -37,21 +38,22 @@ class CodecSuite(Suite):
         assert len(self.refused) >= 1
 
     def test_stored_forms_are_bytes(self, codec: Codec) -> None:
-        """A blob store gets nothing but plain bytes, and different ones for different values."""
+        """A blob store gets nothing but bytes, and different ones for different values."""
         encoded = [codec.encode(value) for value in self.samples]
-        assert {type(data) for data in encoded} == {bytes}
-        assert len(set(encoded)) == len(encoded)
+        assert {type(data) for data in encoded} <= {bytes, bytearray, mmap.mmap}
+        assert len({bytes(data) for data in encoded}) == len(encoded)
 
     def test_encoding_is_repeatable(self, codec: Codec) -> None:
         """Equal values, built in the same way, have equal bytes: an etag may be their hash."""
         for value in self.samples:
-            assert codec.encode(value) == codec.encode(copy.deepcopy(value))
+            copied = copy.deepcopy(value)
+            assert bytes(codec.encode(value)) == bytes(codec.encode(copied))
 
     def test_values_are_left_alone(self, codec: Codec) -> None:
         """Encoding changes nothing, and each decoding makes a new object."""
         for value in self.samples:
             before = copy.deepcopy(value)
-            data = codec.encode(value)
+            data = bytes(codec.encode(value))
             assert value == before
             if isinstance(value, list | dict | set):
                 assert codec.decode(data) is not codec.decode(data) is not value
@@ -72,7 +74,7 @@ class CodecSuite(Suite):
         """A value whose end is missing is never taken for a whole one."""
         wrong = []
         for value in self.samples:
-            data = codec.encode(value)
+            data = bytes(codec.encode(value))
             lengths = range(len(data)) if len(data) < 500 else range(0, len(data), 97)
             wrong += [(value, n) for n in lengths if not _fails(codec, data[:n])]
         assert wrong == []
@@ -82,7 +84,7 @@ class CodecSuite(Suite):
         """A damaged value is an error and never a wrong value."""
         wrong = []
         for value in self.samples:
-            data = codec.encode(value)
+            data = bytes(codec.encode(value))
             step = 1 + len(data) // 200
             for n in range(0, len(data), step):
                 for bit in range(8):
