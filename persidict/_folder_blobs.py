@@ -36,6 +36,7 @@ from persidict.jokers_and_status_flags import ITEM_NOT_AVAILABLE, ETagIfExists
 T = TypeVar("T")
 
 _LONGEST_NAME = 255
+_SLASH = os.sep == "/"
 _BATCH = 1000  # names that are listed ahead
 DEFAULT_LOCK_TIMEOUT = 60.0  # seconds
 
@@ -168,7 +169,7 @@ class FolderBlobs(BlobStore):
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.where(name))
 
     def where(self, name: str) -> str:
-        path = self._base + (name if os.sep == "/" else name.replace("/", os.sep))
+        path = self._base + (name if _SLASH else name.replace("/", os.sep))
         if ".." in name and not os.path.normpath(path).startswith(self._base):
             raise ValueError(f"{name!r} is outside base_dir {self.root!r}")
         if len(name) > _LONGEST_NAME and max(map(len, name.split("/"))) > _LONGEST_NAME:

@@ -31,7 +31,7 @@ def pause(retry_index: int) -> None:
 
 def short_pause(retry_index: int) -> None:
     """Sleep as little as `pause` ever does: others need less than a millisecond for a turn."""
-    time.sleep(_random.uniform(0.01, 0.03) * 1.75 ** min(retry_index, 5))
+    time.sleep(_random.uniform(0.01, 0.02) * 1.75 ** min(retry_index, 5))
 
 
 def is_transient(error: OSError) -> bool:

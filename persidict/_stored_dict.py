@@ -48,6 +48,7 @@ class StoredDict(ItemDict[ValueType]):
         self._store = store
         self._digest_len = checked_digest_len(digest_len)
         self._codec = codec_for(self.serialization_format, compression)
+        self._takes_buffers = self._codec.takes_buffers
         self._suffix = "." + self.serialization_format
         self._stat_is_cheap = store.stat_is_cheap
 
@@ -89,11 +90,13 @@ class StoredDict(ItemDict[ValueType]):
                     yield key, stat
 
     def _scan_items(self) -> Iterator[tuple[NonEmptySafeStrTuple, Item[ValueType]]]:
+        read, checked = self._store.read, self.base_class_for_values is not None
         for key, name in self._scan_names():
-            blob = self._store.read(name)  # by the name that is there: nothing is signed again
+            blob = read(name)  # by the name that is there: nothing is signed again
             if blob is not None:
                 item = Item(self._decoded(key, blob), blob.stat)
-                self._check_value(item.value)
+                if checked:
+                    self._check_value(item.value)
                 yield key, item
 
     def _scan_names(self) -> Iterator[tuple[NonEmptySafeStrTuple, str]]:
@@ -145,7 +148,7 @@ class StoredDict(ItemDict[ValueType]):
     def _decoded(self, key: NonEmptySafeStrTuple, blob: Blob) -> Any:
         try:
             data: Any = blob.value
-            return self._codec.decode(data if self._codec.takes_buffers else bytes(data))
+            return self._codec.decode(data if self._takes_buffers else bytes(data))
         except Exception as error:
             if isinstance(error, MemoryError) and len(blob.value) > _LARGE:  # type: ignore[arg-type]
                 raise
