@@ -15,6 +15,7 @@ from persidict import _file_lock as file_lock
 from persidict._file_lock import break_lock, holder_of, lock_path, locked
 from persidict._owner import is_gone, is_local, new_token
 from persidict.exceptions import LockTimeoutError
+from tests.faults.dead import dead_token
 
 HOLDER = """
 import sys
@@ -95,14 +96,7 @@ def test_processes_that_the_system_hides_are_there(monkeypatch):
 
 
 def test_a_child_is_somebody_else():
-    reader, writer = os.pipe()
-    if (child := os.fork()) == 0:
-        os.write(writer, new_token().encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    os.close(writer)
-    with os.fdopen(reader) as file:
-        assert is_gone(file.read())
+    assert is_gone(dead_token())
 
 
 # -- locks --------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 
 from persidict import ETAG_IS_THE_SAME, FileDirDict
 from persidict._file_lock import lock_path
-from persidict._owner import new_token
+from tests.faults.dead import dead_token
 
 CALLS = """open close read write fsync utime stat lstat fstat symlink readlink unlink link replace
 rename mkdir rmdir scandir listdir""".split()
@@ -53,19 +53,6 @@ def arm(index, moment):
             if getattr(os, name) in table:
                 table.add(wrapped)
         setattr(os, name, wrapped)
-
-
-def dead_token():
-    """The token of a process that has existed and is gone."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(writer, new_token().encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    os.close(writer)
-    with os.fdopen(reader) as file:
-        return file.read()
 
 
 def overwrite(d):
