@@ -86,7 +86,7 @@ def break_lock(path: str, dead: str, timeout: float) -> None:
 
 def _acquire(path: str, token: str, timeout: float) -> None:
     try:
-        if not _placed(path, token):
+        if not retried(_placed, path, token):
             _wait(path, token, timeout)
     except BaseException:
         if holder_of(path) == token:
@@ -105,7 +105,7 @@ def _wait(path: str, token: str, timeout: float) -> None:
     holder, since = "", 0.0
     for pause in _pauses():
         time.sleep(pause)
-        if _placed(path, token):
+        if retried(_placed, path, token):
             return
         now, before, holder = time.monotonic(), holder, holder_of(path)
         if holder == token:  # it was placed, and the answer got lost

@@ -240,6 +240,20 @@ def test_a_lost_answer_does_not_lock_us_out(path, monkeypatch, pauses):
     assert not os.path.lexists(path)
 
 
+def test_a_lock_that_cannot_be_made_for_a_moment_is_made_then(path, monkeypatch, pauses):
+    symlink, failures = os.symlink, iter([errno.EACCES, errno.ESTALE])
+
+    def fail(target, link):
+        number = next(failures, None)
+        if number is not None:
+            raise OSError(number, os.strerror(number))
+        symlink(target, link)
+
+    monkeypatch.setattr(os, "symlink", fail)
+    assert locked(path, 5, lambda: "mine") == "mine"
+    assert len(pauses) == 2
+
+
 # -- interrupts ---------------------------------------------------------------------------------
 
 
