@@ -14,11 +14,10 @@ import warnings
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
-
-import lz4.frame
 
 from persidict._buffers import Buffer
 from persidict.safe_chars import contains_unsafe_chars
@@ -194,10 +193,16 @@ _LZ4_HEADER = b"\x04\x22\x4d\x18\x44\x40\x5e"
 _LZ4_BLOCK = 1 << 16
 
 
+@cache
+def _lz4() -> Any:
+    return import_module("lz4.frame")
+
+
 def _lz4_compress(data: Buffer) -> bytes:
-    frame: bytes = lz4.frame.compress(
+    lz4 = _lz4()
+    frame: bytes = lz4.compress(
         data,
-        block_size=lz4.frame.BLOCKSIZE_MAX64KB,
+        block_size=lz4.BLOCKSIZE_MAX64KB,
         block_linked=True,
         content_checksum=True,
         store_size=False,
@@ -210,9 +215,10 @@ def _lz4_compress_any(data: Buffer) -> bytes:
     if len(data) <= _LZ4_BLOCK:
         return _lz4_compress(data)
     # larger blocks take half the time; every reader of frames takes them
-    return lz4.frame.compress(  # type: ignore[no-any-return]
+    lz4 = _lz4()
+    return lz4.compress(  # type: ignore[no-any-return]
         data,
-        block_size=lz4.frame.BLOCKSIZE_MAX1MB,
+        block_size=lz4.BLOCKSIZE_MAX1MB,
         block_linked=False,
         content_checksum=True,
         store_size=True,
@@ -221,7 +227,7 @@ def _lz4_compress_any(data: Buffer) -> bytes:
 
 def _lz4_decompress(data: Buffer) -> bytearray:
     # an array can be a part of memory that is writable
-    return lz4.frame.decompress(data, return_bytearray=True)  # type: ignore[no-any-return]
+    return _lz4().decompress(data, return_bytearray=True)  # type: ignore[no-any-return]
 
 
 _COMPRESSORS: dict[str | None, Callable[[Buffer], Buffer]] = {
