@@ -12,8 +12,8 @@ from tests.ids import stable
 ROOT = pathlib.Path(__file__).parent.parent
 LEVELS = """
 jokers_and_status_flags exceptions safe_chars _words
-safe_str_tuple safe_str_tuple_signing _retry _windows _buffers _array_pickles _codecs _json_pandas _blobs
-_owner _file_lock _files _leftovers _folder_blobs
+safe_str_tuple safe_str_tuple_signing _retry _windows _buffers _array_pickles _codecs _json_pandas
+_blobs _owner _file_lock _files _leftovers _folder_blobs
 _primitives _conditional _classic persi_dict
 _item_dict _stored_dict local_dict empty_dict _wrapped_dict
 file_dir_dict basic_s3_dict cached_mutable_dict cached_appendonly_dict write_once_dict
