@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -140,13 +142,6 @@ def _killed_holder(folder: Path) -> Race:
 
 
 def _dead_token() -> str:
-    from persidict._owner import new_token
-
-    reader, writer = os.pipe()
-    if (child := os.fork()) == 0:
-        os.write(writer, new_token().encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    os.close(writer)
-    with os.fdopen(reader) as file:
-        return file.read()
+    code = "from persidict._owner import new_token; print(new_token())"
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -214,7 +214,7 @@ def _lz4_compress(data: Buffer) -> bytes:
 def _lz4_compress_any(data: Buffer) -> bytes:
     if len(data) <= _LZ4_BLOCK:
         return _lz4_compress(data)
-    # larger blocks take half the time; every reader of frames takes them
+    # larger blocks take less time; every reader of frames takes them
     lz4 = _lz4()
     return lz4.compress(  # type: ignore[no-any-return]
         data,

@@ -134,8 +134,11 @@ class FolderBlobs(BlobStore):
         while folders:
             folder = folders.pop()
             for stems in _batches(self._stems(folder, suffix, folders)):
-                bare = Listed(folder, stems, None)
-                yield self._looked_at(bare, suffix) if stats else bare
+                listed = Listed(folder, stems, None)
+                if stats:
+                    listed = self._looked_at(listed, suffix)
+                if listed.stems:
+                    yield listed
 
     def _stems(self, folder: str, suffix: str, folders: list[str]) -> Iterator[str]:
         """Yield the names in a folder without the suffix; note the folders in it."""

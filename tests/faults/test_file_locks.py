@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from persidict import BackendError, FileDirDict
+from persidict import ETAG_IS_THE_SAME, BackendError, FileDirDict
 from persidict import LockTimeoutError as PublicLockTimeoutError
 from persidict import _file_lock as file_lock
 from persidict._file_lock import break_lock, holder_of, lock_path, locked
@@ -45,6 +45,15 @@ def holder(path):
         assert process.stdout.readline() == "held\n"
         yield process
         process.kill()
+
+
+@pytest.fixture
+def dead(path, holder):
+    """The token of a process that was killed while it held the lock."""
+    token = holder_of(path)
+    holder.kill()
+    holder.wait()
+    return token
 
 
 # -- tokens -------------------------------------------------------------------------------------
@@ -161,17 +170,14 @@ def test_a_holder_that_lives_is_never_robbed(path, holder):
     assert locked(path, 0.3, lambda: "mine") == "mine"
 
 
-def test_a_dead_holder_is_found_out(path, holder):
-    holder.kill()
+def test_a_dead_holder_is_found_out(path, dead):
+    assert holder_of(path) == dead
     assert locked(path, 5, lambda: "mine") == "mine"
     assert os.listdir(os.path.dirname(path)) == []
 
 
-def test_a_breaker_that_died_is_broken_too(path, holder):
+def test_a_breaker_that_died_is_broken_too(path, dead):
     """Locks of dead processes, each in the way of breaking the one before."""
-    dead = holder_of(path)
-    holder.kill()
-    holder.wait()
     obstacle = path
     for _ in range(3):
         obstacle = lock_path(obstacle + dead)
@@ -180,11 +186,8 @@ def test_a_breaker_that_died_is_broken_too(path, holder):
     assert os.listdir(os.path.dirname(path)) == []
 
 
-def test_breaking_removes_no_lock_but_that_of_the_dead(path, holder):
+def test_breaking_removes_no_lock_but_that_of_the_dead(path, dead):
     """Somebody decided long ago that the holder was dead; by now the lock is another's."""
-    dead = holder_of(path)
-    holder.kill()
-    holder.wait()
     os.unlink(path)
     theirs = new_token()
     os.symlink(theirs, path)
@@ -192,10 +195,7 @@ def test_breaking_removes_no_lock_but_that_of_the_dead(path, holder):
     assert holder_of(path) == theirs
 
 
-def test_one_breaker_at_a_time(path, holder):
-    dead = holder_of(path)
-    holder.kill()
-    holder.wait()
+def test_one_breaker_at_a_time(path, dead):
     os.symlink(new_token(), lock_path(path + dead))  # somebody else is at it, and lives
     with pytest.raises(LockTimeoutError):
         break_lock(path, dead, 0.1)
@@ -252,6 +252,31 @@ def test_a_lock_that_cannot_be_made_for_a_moment_is_made_then(path, monkeypatch,
     monkeypatch.setattr(os, "symlink", fail)
     assert locked(path, 5, lambda: "mine") == "mine"
     assert len(pauses) == 2
+
+
+def test_while_somebody_holds_a_lock_others_read_and_writers_change_nothing(tmp_path):
+    d = FileDirDict(base_dir=tmp_path, durability="relaxed", lock_timeout=0.05)
+    d["a"] = "old"
+    etag = d.etag("a")
+    os.symlink(new_token(), lock_path(d._store.where("a_btax.pkl")))
+    before = sorted(os.listdir(tmp_path))
+    writes = [
+        lambda: d.__setitem__("a", "new"),
+        lambda: d.__delitem__("a"),
+        lambda: d.discard("a"),
+        lambda: d.pop("a"),
+        lambda: d.transform_item("a", transformer=lambda value: "new"),
+        lambda: d.set_item_if("a", value=1, condition=ETAG_IS_THE_SAME, expected_etag=etag),
+        lambda: d.discard_item_if("a", condition=ETAG_IS_THE_SAME, expected_etag=etag),
+    ]
+    for write in writes:
+        with pytest.raises(LockTimeoutError):
+            write()
+        assert (d["a"], d.etag("a"), len(d)) == ("old", etag, 1)
+        assert d.setdefault("a", "new") == "old"
+        assert sorted(os.listdir(tmp_path)) == before
+    d["b"] = "others"
+    assert d["b"] == "others"
 
 
 # -- interrupts ---------------------------------------------------------------------------------

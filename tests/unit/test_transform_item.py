@@ -1,6 +1,7 @@
 """`transform_item`: one attempt per retry, pauses between them, and what ends them."""
 
 import copyreg
+import time
 
 import pytest
 
@@ -278,3 +279,27 @@ def test_what_is_returned_is_checked_like_any_value(make):
     with pytest.raises(TypeError):
         d.transform_item("a", transformer=lambda v: "text")
     assert len(d) == 0
+
+
+@pytest.mark.parametrize("changed", ["theirs", None], ids=["changed", "removed"])
+def test_in_a_folder_an_attempt_begins_with_what_is_there_after_the_pause(
+    tmp_path, monkeypatch, changed
+):
+    """What was seen before the pause is outdated by then."""
+    d = FileDirDict(base_dir=tmp_path, durability="relaxed")
+    d["a"] = "old"
+    given = []
+
+    def transformer(current):
+        given.append(current)
+        if len(given) == 1:
+            d["a"] = "during the first attempt"
+        return "mine"
+
+    def in_the_pause(_):
+        d["a"] = DELETE_CURRENT if changed is None else changed
+
+    monkeypatch.setattr(time, "sleep", in_the_pause)
+    d.transform_item("a", transformer=transformer)
+    assert given == ["old", ITEM_NOT_AVAILABLE if changed is None else changed]
+    assert d["a"] == "mine"
