@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import math
 from typing import Any
 
-import joblib
 import numpy as np
 from joblib import numpy_pickle
 
 from persidict._buffers import Buffer, joined
 
 _SMALL = 1 << 16  # bytes; what is smaller is copied, and does not keep the whole buffer alive
-_OLD_WRAPPERS = ("NDArrayWrapper", "ZNDArrayWrapper")  # of joblib before 0.10
 
 
 def dump(value: Any) -> Buffer:
@@ -25,10 +22,7 @@ def dump(value: Any) -> Buffer:
 
 def load(data: Buffer) -> Any:
     """Return what `joblib.load` reads; large arrays use the memory of `data` if it is writable."""
-    try:
-        return _Unpickler(_Reader(data)).load()
-    except _OldFormat:
-        return joblib.load(io.BytesIO(data))
+    return _Unpickler(_Reader(data)).load()
 
 
 class _Chunks:
@@ -78,10 +72,6 @@ def _write_padding(file: _Chunks, alignment: int) -> None:
     """Fill up, so that the array lies aligned in the file; the first byte tells how much."""
     padding = alignment - (file.tell() + 1) % alignment
     file.write(bytes([padding]) + b"\xff" * padding)
-
-
-class _OldFormat(Exception):  # noqa: N818  # a signal, not an error
-    """The stream is for `joblib.load` to read."""
 
 
 class _Reader:
@@ -140,9 +130,6 @@ class _Unpickler(numpy_pickle.NumpyUnpickler):  # type: ignore[misc]
         super().__init__("", reader, ensure_native_byte_order=True)
 
     def find_class(self, module: str, name: str) -> Any:
-        if module.startswith("joblib."):
-            if name == "NumpyArrayWrapper":
-                return _Wrapper
-            if name in _OLD_WRAPPERS:
-                raise _OldFormat
+        if (module, name) == ("joblib.numpy_pickle", "NumpyArrayWrapper"):
+            return _Wrapper
         return super().find_class(module, name)

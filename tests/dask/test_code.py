@@ -411,6 +411,19 @@ def test_special_methods_count_in_code_that_has_no_file(script):
     assert before.hexdigest != fingerprint(script(text.replace('"C"', '"D"')).C).hexdigest
 
 
+def test_generated_methods_are_no_components(script):
+    """They are made from the fields, and those count."""
+    for text in (
+        "import dataclasses\n@dataclasses.dataclass(order=True)\nclass C:\n    x: int = 1\n",
+        "import typing\nclass C(typing.NamedTuple):\n    x: int = 1\n",
+        "import collections\nC = collections.namedtuple('C', 'x', defaults=[1])\n",
+    ):
+        before = fingerprint(script(text).C)
+        assert not [name for name in before.components if name.startswith("function")]
+        after = fingerprint(script(text.replace("1", "2")).C)
+        assert before.hexdigest != after.hexdigest
+
+
 def test_a_fingerprint_can_be_pickled(script):
     """It is data."""
     made = fingerprint(script("def f(x):\n    return x\n").f)

@@ -317,6 +317,35 @@ def test_an_interrupt_at_any_moment_leaves_no_lock(tmp_path, python):
     assert python(INTERRUPTED, tmp_path / "store") == "0"
 
 
+class Interrupting(set):
+    """What the library notes of a lock, with an interrupt at one of the notes."""
+
+    def __init__(self, moment):
+        self.moment = moment
+
+    def note(self, name, mine):
+        getattr(super(), name)(mine)
+        if name == self.moment:
+            raise KeyboardInterrupt
+
+    def add(self, mine):
+        self.note("add", mine)
+
+    def discard(self, mine):
+        self.note("discard", mine)
+
+
+@pytest.mark.parametrize("moment", ["add", "discard"])
+def test_an_interrupt_around_the_act_leaves_no_lock(path, monkeypatch, moment):
+    """The same at the two moments that chance hits least."""
+    noted = Interrupting(moment)
+    monkeypatch.setattr(file_lock, "_inside", noted)
+    with pytest.raises(KeyboardInterrupt):
+        locked(path, 5, lambda: None)
+    assert not os.path.lexists(path)
+    assert noted == set()
+
+
 # -- without symbolic links ---------------------------------------------------------------------
 
 

@@ -40,6 +40,25 @@ def test_nested_items_can_be_written_while_others_clear(tmp_path):
     assert errors == []
 
 
+def test_others_who_clear_whenever_a_folder_is_synced_do_not_stop_a_writer(tmp_path, monkeypatch):
+    """Syncing takes its time; a new folder must hold something by then, or it is gone."""
+    sync, cleared = os.fsync, []
+
+    def clear_and_sync(fd):
+        if os.path.isdir(f"/proc/self/fd/{fd}"):
+            FileDirDict(base_dir=tmp_path).clear()
+            cleared.append(fd)
+        sync(fd)
+
+    d = FileDirDict(base_dir=tmp_path)
+    monkeypatch.setattr(os, "fsync", clear_and_sync)
+    d.get_subdict("x")["b", "c"] = 1
+    assert cleared
+    monkeypatch.undo()
+    d["x", "b", "c"] = 2
+    assert dict(d) == {("x", "b", "c"): 2}
+
+
 def test_our_own_link_whose_answer_was_lost_is_no_conflict(tmp_path, monkeypatch):
     d = FileDirDict(base_dir=tmp_path, append_only=True)
     link = os.link
