@@ -7,7 +7,7 @@ BIN := .venv/bin
 demo: .venv/examples
 	$(BIN)/python -m examples.pipelines.flight_delays
 
-test: .venv/dev
+test: .venv/dev .servers/ready
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 bench: .venv/dev
@@ -23,8 +23,15 @@ lint: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/codespell
 
+# Servers of S3 for the tests: programs, in an environment of their own because they pin what they
+# need.
+.servers/ready: tests/s3/servers.txt
+	$(PYTHON) -m venv .servers
+	.servers/bin/python -m pip install -qq -r tests/s3/servers.txt
+	@touch $@
+
 clean:
-	rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .servers site .mypy_cache .ruff_cache .pytest_cache
 
 # The marker files say which extras are installed in .venv. (-qq: errors only.)
 .venv/bin/python:

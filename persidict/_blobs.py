@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from persidict._buffers import Buffer
 from persidict._words import Guard, Item, Stat
 from persidict.jokers_and_status_flags import ITEM_NOT_AVAILABLE, ETagIfExists
+
+T = TypeVar("T")
 
 Blob: TypeAlias = Item[Buffer]
 
@@ -21,6 +23,8 @@ class Listed(NamedTuple):
     stems: list[str]
     stats: list[Stat] | None
     """One for each stem, where they were asked for."""
+    sizes: list[int] | None = None
+    """In bytes, one for each stem, where a listing tells them."""
 
 
 class BlobStore(ABC):
@@ -53,6 +57,16 @@ class BlobStore(ABC):
     def read(self, name: str, unless: ETagIfExists = ITEM_NOT_AVAILABLE) -> Blob | None:
         """Return bytes and version, which belong together; no bytes if the etag is `unless`."""
 
+    def read_each(self, wanted: Iterable[tuple[T, str, int]]) -> Iterator[tuple[T, Blob | None]]:
+        """Read many blobs, in order.
+
+        Args:
+            wanted: for each blob what shall come back beside it, its name, and its size in bytes
+                as far as it is known (else 0).
+        """
+        for beside, name, _ in wanted:
+            yield beside, self.read(name)
+
     @abstractmethod
     def write(self, name: str, data: Buffer, guard: Guard | None) -> Stat | None:
         """Store the bytes whole or not at all; `None` if the guard did not hold."""
@@ -63,7 +77,7 @@ class BlobStore(ABC):
 
     def remove_all(self, names: Iterable[str]) -> None:
         """Remove many blobs, one after the other or in batches; absent ones are passed over."""
-        for name in names:
+        for name in list(names):  # a listing that runs may miss some if others are removed
             self.remove(name, None)
 
     @abstractmethod

@@ -275,16 +275,33 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
         expected: ETagIfExists,
         retrieve: RetrieveValueFlag,
     ) -> ConditionalOperationResult[ValueType]:
+        """Remove as `discard_item_if` does, and fetch what stays if the caller wants it."""
         for _ in _rounds(key):
-            if self.append_only and _met(condition, expected, _unread(self._stat(key))):
-                self._refuse_change()
-            result = self._look_and_remove(key, condition, expected)
-            if result.condition_was_satisfied or result.actual_etag is ITEM_NOT_AVAILABLE:
-                return result
-            item = self._look(key, expected, retrieve)
-            if item is None or not _met(condition, expected, item):
+            if self._removed_at_once(key, condition, expected):
+                return _deleted(expected)
+            item = self._seen_before_removal(key, condition, expected, retrieve)
+            if not _met(condition, expected, item):
                 return _seen(False, item)
+            self._refuse_change()
+            if item is None:
+                return _seen(True, None)
+            if self._remove(key, Guard(item.stat.etag)):
+                return _deleted(item.stat.etag)
         raise AssertionError("unreachable")
+
+    def _seen_before_removal(
+        self,
+        key: NonEmptySafeStrTuple,
+        condition: ETagConditionFlag,
+        expected: ETagIfExists,
+        retrieve: RetrieveValueFlag,
+    ) -> Item[ValueType] | None:
+        """Return the item, with its value if the caller wants it and the condition is unmet."""
+        if condition is ETAG_IS_THE_SAME and not self.append_only:
+            return self._look(key, expected, retrieve)  # it was unmet a moment ago
+        stat = self._stat(key)
+        met = _met(condition, expected, _unread(stat))
+        return _unread(stat) if met else self._fetched(key, stat, expected, retrieve)
 
     def _look_and_remove(
         self, key: NonEmptySafeStrTuple, condition: ETagConditionFlag, expected: ETagIfExists

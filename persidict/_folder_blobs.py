@@ -113,6 +113,17 @@ class FolderBlobs(BlobStore):
             sync_directory(folder)
         return stat_of(published)
 
+    def write_dated(self, name: str, data: Buffer, mtime_ns: int) -> None:
+        """Write over whatever is there, with a time that is given and in the same step."""
+        path = self.where(name)
+        temp, _ = retried(write_temp, _folder_of(path), data, durable=False)
+        try:
+            os.utime(temp, ns=(mtime_ns, mtime_ns))
+            retried(os.replace, temp, path)
+        except BaseException:
+            unlink(temp)
+            raise
+
     def remove(self, name: str, guard: Guard | None) -> bool:
         path = self.where(name)
         removed = look(path) is not None and self._remove(path, guard)
@@ -153,7 +164,7 @@ class FolderBlobs(BlobStore):
                 yield name[:cut]
 
     def _looked_at(self, listed: Listed, suffix: str) -> Listed:
-        folder, stems, _ = listed
+        folder, stems = listed.folder, listed.stems
         looks = [(stem, self.stat(folder + stem + suffix)) for stem in stems]
         found = [(stem, stat) for stem, stat in looks if stat is not None]
         return Listed(folder, [stem for stem, _ in found], [stat for _, stat in found])

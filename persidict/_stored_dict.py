@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import repeat
 from typing import Any, Self
@@ -90,26 +90,37 @@ class StoredDict(ItemDict[ValueType]):
                     yield key, stat
 
     def _scan_items(self) -> Iterator[tuple[NonEmptySafeStrTuple, Item[ValueType]]]:
-        read, checked = self._store.read, self.base_class_for_values is not None
-        for key, name in self._scan_names():
-            blob = read(name)  # by the name that is there: nothing is signed again
+        # by the names that are there: nothing is signed again
+        return self._read_items(self._scan_names())
+
+    def _read_each(
+        self, keys: Iterable[NonEmptySafeStrTuple]
+    ) -> Iterator[tuple[NonEmptySafeStrTuple, Item[ValueType]]]:
+        return self._read_items((key, self._name(key), 0) for key in keys)
+
+    def _read_items(
+        self, wanted: Iterable[tuple[NonEmptySafeStrTuple, str, int]]
+    ) -> Iterator[tuple[NonEmptySafeStrTuple, Item[ValueType]]]:
+        checked = self.base_class_for_values is not None
+        for key, blob in self._store.read_each(wanted):
             if blob is not None:
                 item = Item(self._decoded(key, blob), blob.stat)
                 if checked:
                     self._check_value(item.value)
                 yield key, item
 
-    def _scan_names(self) -> Iterator[tuple[NonEmptySafeStrTuple, str]]:
+    def _scan_names(self) -> Iterator[tuple[NonEmptySafeStrTuple, str, int]]:
         for listed in self._store.scan(self._suffix, stats=False):
-            for key, stem in zip(self._keys(listed), listed.stems, strict=True):
+            sizes = listed.sizes or repeat(0, len(listed.stems))
+            for key, stem, size in zip(self._keys(listed), listed.stems, sizes, strict=True):
                 if key is not None:
-                    yield key, f"{listed.folder}{stem}{self._suffix}"
+                    yield key, f"{listed.folder}{stem}{self._suffix}", size
 
     def clear(self) -> None:
         """Remove the items of this format and what they leave behind; not atomic."""
         self._refuse_change()
         # by the names that are there, which may be others than the keys would be given today
-        self._store.remove_all([name for _, name in self._scan_names()])
+        self._store.remove_all(name for _, name, _ in self._scan_names())
         self._store.prune()
 
     def get_subdict(self, prefix_key: PersiDictKey) -> Self:

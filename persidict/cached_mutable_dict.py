@@ -81,6 +81,12 @@ class MutableDictCached(WrappedDict[ValueType]):
             item = cached
         return item.value  # type: ignore[return-value]  # it was retrieved
 
+    def clear(self) -> None:
+        """Remove all items, and what is cached; not atomic."""
+        self._main_dict.clear()
+        for cache in (self._etag_cache, self._data_cache):
+            self._keep(cache.clear)
+
     def etag(self, key: Any) -> ETagValue:
         """Return the cached etag if there is one (others may have written since), else the real."""
         key = item_key(key)

@@ -50,6 +50,10 @@ class LockTimeoutError(BackendError, TimeoutError):
         return TimeoutError.__new__(cls, *args)
 
 
+class OutcomeUnknownError(BackendError):
+    """An answer was lost and others were at the item since: the change was made, or it was not."""
+
+
 TransformConflictError = ConcurrencyConflictError
 """An older name."""
 

@@ -1,0 +1,173 @@
+"""Blobs as objects of a bucket, with the fewest requests, and guards that the server obeys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import groupby, islice
+from typing import Any, TypeVar
+
+from botocore.exceptions import ClientError
+
+from persidict._blobs import Blob, BlobStore, Listed
+from persidict._buffers import Buffer
+from persidict._read_ahead import read_ahead
+from persidict._retry import pause
+from persidict._s3_bucket import Bucket, stat_of
+from persidict._s3_changes import Change, condition_of, look
+from persidict._s3_proof import obeys, require_conditions
+from persidict._s3_reads import read
+from persidict._s3_writes import Upload, write, write_if
+from persidict._words import Guard, Stat
+from persidict.exceptions import ConcurrencyConflictError
+from persidict.jokers_and_status_flags import ITEM_NOT_AVAILABLE, ETagIfExists
+
+T = TypeVar("T")
+
+_BATCH = 1000  # objects that one request can list or remove
+_THREADS = 16
+_READ_AHEAD = 64 << 20  # bytes
+_ROUNDS = 1000
+_PASSING = ("InternalError", "SlowDown", "ServiceUnavailable")
+
+
+class S3Blobs(BlobStore):
+    """The objects of a bucket whose names begin with a prefix.
+
+    Reads, writes and removals are atomic. A guard goes with the request, and the server checks and
+    acts in one step; on a server that ignores the guards of removals, they are a look followed by
+    an act. Equal bytes have equal etags.
+
+    Args:
+        bucket: the bucket; children share it with its client.
+        prefix: of all objects; nothing, or it ends in "/".
+        content_type: what objects are said to be.
+        items_stay: objects are never removed or replaced.
+    """
+
+    backend = "s3"
+
+    def __init__(self, bucket: Bucket, prefix: str, *, content_type: str, items_stay: bool) -> None:
+        self.bucket = bucket
+        self.prefix = prefix
+        self._content_type = content_type
+        self._items_stay = items_stay
+
+    @property
+    def guards_are_exact(self) -> bool:
+        return obeys(self.bucket, "put_object", self.prefix) and self._removals_are_exact()
+
+    def stat(self, name: str) -> Stat | None:
+        found = look(self.bucket, self.prefix + name)
+        return None if found is None else found.stat
+
+    def read(self, name: str, unless: ETagIfExists = ITEM_NOT_AVAILABLE) -> Blob | None:
+        return read(self.bucket, self.prefix + name, unless)
+
+    def read_each(self, wanted: Iterable[tuple[T, str, int]]) -> Iterator[tuple[T, Blob | None]]:
+        """Read many, several at once."""
+        return read_ahead(
+            lambda one: (one[0], self.read(one[1])),
+            ((one, one[2]) for one in wanted),
+            threads=_THREADS,
+            most_bytes=_READ_AHEAD,
+        )
+
+    def write(self, name: str, data: Buffer, guard: Guard | None) -> Stat | None:
+        upload = Upload(self.bucket, self.prefix + name, data, self._content_type)
+        if guard is None:
+            return write(upload)
+        require_conditions(self.bucket, self.prefix)
+        return write_if(upload, guard, items_stay=self._items_stay)
+
+    def remove(self, name: str, guard: Guard | None) -> bool:
+        key = self.prefix + name
+        if guard is not None:
+            return self._remove_if(key, guard)
+        for _ in range(_ROUNDS):
+            found = look(self.bucket, key)
+            if found is None:
+                return False
+            # nobody else is told that he has removed this version
+            if self._remove_if(key, Guard(found.stat.etag)):
+                return True
+        raise ConcurrencyConflictError(key, _ROUNDS)
+
+    def _remove_if(self, key: str, guard: Guard) -> bool:
+        condition = condition_of(guard)
+        if guard.expected is ITEM_NOT_AVAILABLE or condition is None:
+            return False
+        if not self._removals_are_exact():
+            found = look(self.bucket, key)
+            if found is None or not guard.holds(found.stat.etag):
+                return False
+            condition = {}
+        remove = partial(self.bucket.ask, "delete_object", Key=key, **condition)
+        change = Change(self.bucket, key, guard, items_stay=False)
+        return change.outcome(remove) is not None
+
+    def _removals_are_exact(self) -> bool:
+        return obeys(self.bucket, "delete_object", self.prefix)
+
+    def remove_all(self, names: Iterable[str]) -> None:
+        keys = (self.prefix + name for name in names)
+        while batch := list(islice(keys, _BATCH)):
+            for attempt in range(_ROUNDS):
+                batch = self._left_of(batch)
+                if not batch:
+                    break
+                pause(min(attempt, 4))
+
+    def _left_of(self, keys: list[str]) -> list[str]:
+        """Remove what can be removed now; return what the server was too busy for."""
+        objects = [{"Key": key} for key in keys]
+        answer = self.bucket.ask("delete_objects", Delete={"Objects": objects, "Quiet": True})
+        errors: list[dict[str, Any]] = answer.get("Errors", [])
+        for error in errors:
+            if error.get("Code") not in (*_PASSING, "NoSuchKey"):
+                raise ClientError({"Error": error}, "DeleteObjects")
+        return [error["Key"] for error in errors if error["Code"] in _PASSING]
+
+    def scan(self, suffix: str, *, stats: bool) -> Iterator[Listed]:
+        """Yield names in the order of their bytes; one request for each thousand objects."""
+        for page in self._pages():
+            found = [one for one in page if one["Key"].endswith(suffix)]
+            for folder, objects in groupby(found, lambda one: self._folder_of(one["Key"])):
+                yield self._listed(folder, suffix, list(objects), stats=stats)
+
+    def _pages(self) -> Iterator[list[dict[str, Any]]]:
+        more: dict[str, str] = {}
+        while True:
+            answer = self.bucket.ask("list_objects_v2", Prefix=self.prefix, **more)
+            yield answer.get("Contents", [])
+            if not answer.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": answer["NextContinuationToken"]}
+
+    def _folder_of(self, key: str) -> str:
+        return key[len(self.prefix) : key.rfind("/") + 1]
+
+    def _listed(
+        self, folder: str, suffix: str, objects: list[dict[str, Any]], *, stats: bool
+    ) -> Listed:
+        start, end = len(self.prefix) + len(folder), -len(suffix) or None
+        return Listed(
+            folder,
+            [one["Key"][start:end] for one in objects],
+            [stat_of(one) for one in objects] if stats else None,
+            [one["Size"] for one in objects],
+        )
+
+    def child(self, prefix: str) -> S3Blobs:
+        below = f"{self.prefix}{prefix}/" if prefix else self.prefix
+        return S3Blobs(
+            self.bucket, below, content_type=self._content_type, items_stay=self._items_stay
+        )
+
+    def absence(self, name: str) -> ClientError:
+        missing = {"Code": "NoSuchKey", "Message": f"there is no {self.where(name)}"}
+        answer: Any = {"Error": missing, "ResponseMetadata": {"HTTPStatusCode": 404}}
+        return ClientError(answer, "GetObject")
+
+    def where(self, name: str) -> str:
+        return f"s3://{self.bucket.name}/{self.prefix}{name}"

@@ -1,0 +1,186 @@
+"""A bucket, seen through a client of boto3: makes the client, sends requests."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from importlib import import_module
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from persidict._s3_errors import advice, advise, code_of, status_of
+from persidict._words import Stat
+from persidict.exceptions import BackendError
+from persidict.jokers_and_status_flags import ETagValue
+
+_CONNECTIONS = 32  # for the threads of several users of one client
+_TRUSTED_FOR = 30.0  # seconds for which an answer from the bucket proves that it exists
+# What is said by us, or belongs to another way of uploading.
+_OWN_ARGUMENTS = {"Body", "Bucket", "ContentLength", "ContentType", "IfMatch", "IfNoneMatch", "Key"}
+
+_making = threading.Lock()  # boto3 makes clients of its default session in one thread at a time
+_clients: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _forget_connections() -> None:
+    # a connection that two processes write to carries answers to the wrong one
+    for client in list(_clients):
+        client.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_connections)
+
+
+def new_client(*, session: Any, region: str | None, endpoint_url: str | None, config: Any) -> Any:
+    """Return a client of boto3; buckets of an endpoint of its own are parts of paths there."""
+    options: dict[str, Any] = {"max_pool_connections": _CONNECTIONS}
+    if endpoint_url is not None:
+        options["s3"] = {"addressing_style": "path"}
+    wanted = Config(**config) if isinstance(config, Mapping) else config
+    with _making:
+        maker = import_module("boto3") if session is None else session
+        return maker.client(
+            "s3",
+            region_name=region,
+            endpoint_url=endpoint_url,
+            config=Config(**options).merge(wanted) if wanted else Config(**options),
+        )
+
+
+class Bucket:
+    """One bucket, one client, and the arguments that every request to them needs.
+
+    Args:
+        client: of boto3; threads may share it, and so do all views of the bucket.
+        name: of the bucket.
+        put_args: further arguments for uploads, such as those for encryption; what other requests
+            know as well (a key of the customer, the expected owner) goes with them too.
+    """
+
+    def __init__(self, client: Any, name: str, put_args: Mapping[str, Any]) -> None:
+        self.client = client
+        self.name = name
+        self._more = _arguments(client, dict(put_args))
+        self._seen = -_TRUSTED_FOR
+        _clients.add(client)
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of the server."""
+        return str(self.client.meta.endpoint_url)
+
+    @property
+    def place(self) -> str:
+        """Name bucket and server, for messages."""
+        return f"bucket {self.name!r} at {self.endpoint}"
+
+    def ask(self, operation: str, **args: Any) -> Any:
+        """Send a request; an error that users can do something about says what."""
+        try:
+            more = self._more.get(operation)
+            args = {**more, **args} if more else args
+            answer = getattr(self.client, operation)(Bucket=self.name, **args)
+        except (ClientError, BotoCoreError) as error:
+            advise(error, self.place)
+            raise
+        self._seen = time.monotonic()
+        return answer
+
+    def make_sure(self) -> None:
+        """Make the bucket if it is missing; whoever may not ask is believed to know that it exists.
+
+        Raises `BackendError` if there is no way to the server.
+        """
+        try:
+            self.ask("head_bucket")
+        except ClientError as error:
+            if status_of(error) == 404 or code_of(error) in ("404", "NoSuchBucket"):
+                self._make()
+            elif status_of(error) != 403:
+                raise
+        except BotoCoreError as error:
+            raise BackendError(
+                f"the {self.place} cannot be opened: {error} ({advice(error)})",
+                backend="s3",
+                operation="init",
+            ) from error
+
+    def _make(self) -> None:
+        region = self.client.meta.region_name
+        place = (
+            {"CreateBucketConfiguration": {"LocationConstraint": region}}
+            if region not in (None, "us-east-1", "aws-global")
+            else {}
+        )
+        try:
+            self.ask("create_bucket", **place)
+        except ClientError as error:
+            if code_of(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                raise
+
+    def still_exists(self) -> None:
+        """Raise the server's error if the bucket is gone, which the answer to a HEAD cannot tell.
+
+        Asks only if nothing has come from the bucket for half a minute.
+        """
+        if time.monotonic() - self._seen > _TRUSTED_FOR:
+            self.ask("head_bucket")
+
+
+def _arguments(client: Any, put_args: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return for each kind of request those of the arguments that it knows."""
+    if not put_args:
+        return {}
+    known: dict[str, set[str]] = {
+        method: set(client.meta.service_model.operation_model(name).input_shape.members)
+        for method, name in client.meta.method_to_api_mapping.items()
+        if method in _OPERATIONS
+    }
+    wrong = sorted(put_args.keys() - (known["put_object"] - _OWN_ARGUMENTS))
+    if wrong:
+        raise ValueError(
+            f"put_args cannot have {wrong}: it takes arguments of put_object other than "
+            f"{sorted(_OWN_ARGUMENTS)}"
+        )
+    return {
+        method: {name: value for name, value in put_args.items() if name in names}
+        for method, names in known.items()
+    }
+
+
+_OPERATIONS = {
+    "abort_multipart_upload", "complete_multipart_upload", "create_multipart_upload",
+    "delete_object", "delete_objects", "get_object", "head_bucket", "head_object",
+    "list_objects_v2", "put_object", "upload_part",
+}  # fmt: skip
+
+
+def stat_of(answer: Mapping[str, Any]) -> Stat:
+    """Return etag and time (in whole seconds, on all ways the same) of an answer."""
+    modified = answer.get("LastModified")
+    return Stat(
+        quoted(answer["ETag"]),
+        float(int(modified.timestamp())) if modified else _date_of(answer, "date"),
+    )
+
+
+def unchanged_stat(error: ClientError, etag: str) -> Stat:
+    """Return etag and time of an object that still is the version of this etag."""
+    return Stat(ETagValue(etag), _date_of(error.response, "last-modified"))
+
+
+def quoted(etag: str) -> ETagValue:
+    """Return an etag with its quotes, which some servers leave out in listings."""
+    return ETagValue(etag if etag.endswith('"') else f'"{etag}"')
+
+
+def _date_of(answer: Mapping[str, Any], header: str) -> float:
+    text = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(header)
+    return parsedate_to_datetime(text).timestamp() if text else float(int(time.time()))

@@ -1,0 +1,165 @@
+"""Guarded changes of objects whose outcome is known in the end, whatever happens to the answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+from uuid import uuid4
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from persidict._retry import pause
+from persidict._s3_bucket import Bucket, stat_of
+from persidict._s3_errors import (
+    NETWORK,
+    code_of,
+    is_absence,
+    is_undecided,
+    is_unknown,
+    is_unmet,
+    was_resent,
+)
+from persidict._words import Guard, Stat
+from persidict.exceptions import OutcomeUnknownError
+from persidict.jokers_and_status_flags import ITEM_NOT_AVAILABLE
+
+T = TypeVar("T")
+
+_ATTEMPTS = 12
+_LONGEST_PAUSE = 4  # retries after which pauses grow no more
+WRITE = "persidict-write"
+"""Metadata: the name of the guarded write that made the object."""
+OVER = "persidict-over"
+"""Metadata: the etag that this write has replaced."""
+_ETAG = re.compile(r'"[!#-~]+"').fullmatch
+
+
+class Found(NamedTuple):
+    """What a look at an object tells about who wrote it."""
+
+    stat: Stat
+    write: str | None
+    over: str | None
+
+
+def condition_of(guard: Guard) -> dict[str, str] | None:
+    """Return the arguments of a request under this guard; `None` if no object can satisfy it."""
+    if guard.expected is ITEM_NOT_AVAILABLE:
+        return {"IfNoneMatch": "*"}
+    # servers read lists, stars and missing quotes into what is no etag of theirs
+    expected = guard.expected
+    return {"IfMatch": expected} if isinstance(expected, str) and _ETAG(expected) else None
+
+
+class Change:
+    """One guarded write or removal of an object.
+
+    A server can do what it was asked and the answer still be lost; the same request, sent again,
+    then meets its own work and is refused. So a write leaves its name in the object's metadata,
+    and a refusal that may be such a one is settled by a look at the object.
+
+    Args:
+        bucket: the bucket.
+        key: of the object.
+        guard: what the object must be.
+        items_stay: nobody removes or replaces objects here.
+    """
+
+    def __init__(self, bucket: Bucket, key: str, guard: Guard, *, items_stay: bool) -> None:
+        self._bucket = bucket
+        self._key = key
+        self._guard = guard
+        self._items_stay = items_stay
+        self._name = uuid4().hex
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What a write leaves in the object."""
+        expected = self._guard.expected
+        over = {} if expected is ITEM_NOT_AVAILABLE else {OVER: str(expected)}
+        return {WRITE: self._name, **over}
+
+    def outcome(self, act: Callable[[], T]) -> T | Stat | None:
+        """Return what `act` returns, or the stat of what it has written; `None` if unmet.
+
+        Raises `OutcomeUnknownError` if others have changed the object since, and whether `act` was
+        carried out before cannot be told.
+        """
+        failure: Exception | None = None
+        for attempt in range(_ATTEMPTS):
+            try:
+                return act()
+            except (ClientError, *NETWORK) as error:
+                if _is_final(error, resent=failure is not None):
+                    return None
+                failure = error
+            if not (isinstance(failure, ClientError) and is_undecided(failure)):
+                found = self._look_after(failure)
+                if found is not None and found.write == self._name:
+                    return found.stat
+                if self._was_beaten(found):
+                    return None
+                self._check_undone(found, failure)
+            pause(min(attempt, _LONGEST_PAUSE))
+        assert failure is not None
+        raise failure
+
+    def _look_after(self, failure: Exception) -> Found | None:
+        try:
+            return look(self._bucket, self._key)
+        except (ClientError, BotoCoreError):
+            failure.add_note("whether the change was carried out could not be found out")
+            raise failure from None
+
+    def _was_beaten(self, found: Found | None) -> bool:
+        """True if another has changed what we wanted to change: then we have not."""
+        if found is None:
+            return False
+        expected = self._guard.expected
+        if expected is ITEM_NOT_AVAILABLE:
+            return self._items_stay
+        return found.over == expected
+
+    def _check_undone(self, found: Found | None, failure: Exception) -> None:
+        """Raise unless the object is as if nothing had been done and the server asks to repeat."""
+        if not self._guard.holds(ITEM_NOT_AVAILABLE if found is None else found.stat.etag):
+            raise OutcomeUnknownError(
+                f"the answer about {self._key!r} was lost, and others have changed the object "
+                "since: whether this change was carried out before theirs cannot be told",
+                backend="s3",
+                operation="write",
+                key=self._key,
+            ) from failure
+        if not _is_refusal(failure):
+            failure.add_note("the object is as it was before")
+            raise failure
+
+
+def _is_final(error: Exception, *, resent: bool) -> bool:
+    """True if the server says no to what it sees for the first time; raises what is no answer."""
+    if not isinstance(error, ClientError):
+        return False
+    if is_undecided(error) or is_unknown(error) or code_of(error) == "NoSuchUpload":
+        return False
+    if not (is_unmet(error) or is_absence(error)):
+        raise error
+    return not (resent or was_resent(error))
+
+
+def _is_refusal(failure: Exception) -> bool:
+    """True if the server has decided, as opposed to having failed often enough."""
+    return isinstance(failure, ClientError) and not is_unknown(failure)
+
+
+def look(bucket: Bucket, key: str) -> Found | None:
+    """Look at an object: one HEAD."""
+    try:
+        answer: Any = bucket.ask("head_object", Key=key)
+    except ClientError as error:
+        if not is_absence(error):
+            raise
+        bucket.still_exists()
+        return None
+    metadata = {name.lower(): text for name, text in answer.get("Metadata", {}).items()}
+    return Found(stat_of(answer), metadata.get(WRITE), metadata.get(OVER))

@@ -1,0 +1,99 @@
+"""Reading objects: bytes and version from one answer, large ones into memory of their size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from persidict._blobs import Blob
+from persidict._buffers import LARGE, Buffer, new_buffer
+from persidict._retry import pause
+from persidict._s3_bucket import Bucket, stat_of, unchanged_stat
+from persidict._s3_changes import condition_of
+from persidict._s3_errors import BROKEN_BODY, is_absence, is_unchanged, is_unmet
+from persidict._words import Guard, Item
+from persidict.jokers_and_status_flags import (
+    ITEM_NOT_AVAILABLE,
+    VALUE_NOT_RETRIEVED,
+    ETagIfExists,
+)
+
+_ATTEMPTS = 5
+_CHUNK = 1 << 20
+
+
+def read(bucket: Bucket, key: str, unless: ETagIfExists = ITEM_NOT_AVAILABLE) -> Blob | None:
+    """Return bytes and version of an object: one GET; no bytes if the etag is `unless`."""
+    condition = _condition(unless)
+    for attempt in range(_ATTEMPTS):
+        try:
+            answer = bucket.ask("get_object", Key=key, **condition)
+        except ClientError as error:
+            if is_unchanged(error):
+                return Item(VALUE_NOT_RETRIEVED, unchanged_stat(error, str(unless)))
+            if is_absence(error):
+                return None
+            raise
+        stat = stat_of(answer)
+        if stat.etag == unless:  # some servers send the value all the same
+            answer["Body"].close()
+            return Item(VALUE_NOT_RETRIEVED, stat)
+        try:
+            return Item(_body(bucket, key, answer), stat)
+        except (*BROKEN_BODY, ClientError) as error:
+            # replaced while it was on its way: then the newer version is what we want
+            was_replaced = isinstance(error, ClientError) and is_unmet(error)
+            if attempt == _ATTEMPTS - 1 or not (was_replaced or isinstance(error, BROKEN_BODY)):
+                raise
+            pause(attempt)
+    raise AssertionError("unreachable")
+
+
+def _condition(unless: ETagIfExists) -> dict[str, str]:
+    expected = None if unless is ITEM_NOT_AVAILABLE else condition_of(Guard(unless))
+    return {"IfNoneMatch": expected["IfMatch"]} if expected else {}
+
+
+def _body(bucket: Bucket, key: str, answer: Any) -> Buffer:
+    if answer["ContentLength"] < LARGE:
+        return answer["Body"].read()  # type: ignore[no-any-return]
+    return _Download(bucket, key, answer).buffer()
+
+
+class _Download:
+    """A large object on its way into memory; a broken answer is taken up where it broke off."""
+
+    def __init__(self, bucket: Bucket, key: str, answer: Any) -> None:
+        self._bucket = bucket
+        self._place = {"Key": key, "IfMatch": answer["ETag"]}
+        self._buffer = new_buffer(answer["ContentLength"])
+        self._done = 0
+        self._stream = answer["Body"]
+
+    def buffer(self) -> Buffer:
+        """Return the whole of it; raises `ClientError` (412) if it was replaced meanwhile."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._pour()
+            except BROKEN_BODY:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                pause(attempt)
+                self._go_on()
+            else:
+                return self._buffer
+        raise AssertionError("unreachable")
+
+    def _pour(self) -> None:
+        with memoryview(self._buffer) as view:
+            while count := self._stream.readinto(view[self._done : self._done + _CHUNK]):
+                self._done += count
+            self._stream.read()  # compares length and checksum
+
+    def _go_on(self) -> None:
+        self._stream.close()
+        if self._done == len(self._buffer):  # all of it, and not what it should be
+            self._done = 0
+        rest = f"bytes={self._done}-"
+        self._stream = self._bucket.ask("get_object", **self._place, Range=rest)["Body"]

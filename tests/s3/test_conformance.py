@@ -1,0 +1,195 @@
+"""The conformance suites on S3: each kind of dictionary, on each of the servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from persidict import (
+    LocalDict,
+    MutableDictCached,
+    PersiDict,
+    WriteOnceDict,
+)
+from persidict._s3_blobs import S3Blobs
+from persidict._s3_bucket import Bucket
+from persidict.safe_str_tuple import NonEmptySafeStrTuple
+from persidict.testing import (
+    AppendOnlyCachedDictSuite,
+    AppendOnlyDictSuite,
+    BlobStoreSuite,
+    DictFixtures,
+    DictSuite,
+    InSubdict,
+    Lacks,
+    WriteOnceDictSuite,
+)
+
+from .conftest import Place, moto_place, place_on
+
+
+class OnMoto:
+    @pytest.fixture
+    def storage(self, clients: dict[str, Any], tmp_path: Path) -> Iterator[Place]:
+        yield from moto_place(clients, tmp_path)
+
+
+class OnMinistack:
+    @pytest.fixture
+    def storage(self, ministack: Any, clients: dict[str, Any], tmp_path: Path) -> Place:
+        return place_on(ministack, clients, tmp_path)
+
+
+class OnSeaweedFS:
+    @pytest.fixture
+    def storage(self, seaweedfs: Any, clients: dict[str, Any], tmp_path: Path) -> Place:
+        return place_on(seaweedfs, clients, tmp_path)
+
+
+class Basic(DictFixtures):
+    settings: ClassVar[dict[str, Any]] = {}
+    unique_etags = Lacks("S3 makes its etag from the bytes alone")
+
+    def open(self, storage: Place, **options: Any) -> PersiDict[Any]:
+        return storage.basic(**{**self.settings, **options})
+
+    def plant_unreadable(self, storage: Place, key: NonEmptySafeStrTuple) -> None:
+        d = self.open(storage)
+        below = d.root_prefix.removeprefix(storage.prefix)
+        storage.put(f"{below}{'/'.join(key.strings)}.{d.serialization_format}", b"\xff\xfe\xff")
+
+
+class AppendOnly(Basic):
+    settings: ClassVar[dict[str, Any]] = {"append_only": True}
+
+
+class Text(Basic):
+    settings: ClassVar[dict[str, Any]] = {
+        "serialization_format": "txt",
+        "base_class_for_values": str,
+    }
+    serialization_format = "txt"
+    any_value = Lacks("a text format stores strings")
+    typed = Lacks("a text format has one type of values")
+
+
+class Cached(Basic):
+    def open(self, storage: Place, **options: Any) -> PersiDict[Any]:
+        return storage.cached(**{**self.settings, **options})
+
+
+class BehindMemory(Basic):
+    """The wrapper that anybody can put around any dictionary."""
+
+    fresh_etag = Lacks("another handle's writes do not reach this handle's cached etags")
+
+    def open(self, storage: Place, **options: Any) -> PersiDict[Any]:
+        return MutableDictCached(
+            main_dict=storage.basic(**options), data_cache=LocalDict(), etag_cache=LocalDict()
+        )
+
+
+class CachedAppendOnly(AppendOnly):
+    def open(self, storage: Place, **options: Any) -> PersiDict[Any]:
+        return storage.cached(**{**self.settings, **options})
+
+
+class Once(AppendOnly):
+    def open(self, storage: Place, **options: Any) -> PersiDict[Any]:
+        return WriteOnceDict(wrapped_dict=storage.basic(**{**self.settings, **options}))
+
+
+class OnceCached(AppendOnly):
+    def open(self, storage: Place, **options: Any) -> PersiDict[Any]:
+        return WriteOnceDict(wrapped_dict=storage.cached(**{**self.settings, **options}))
+
+
+class TestBasicOnMoto(OnMoto, Basic, DictSuite): ...
+
+
+class TestBasicOnMinistack(OnMinistack, Basic, DictSuite): ...
+
+
+class TestBasicOnSeaweedFS(OnSeaweedFS, Basic, DictSuite): ...
+
+
+class TestTextOnSeaweedFS(OnSeaweedFS, Text, DictSuite): ...
+
+
+class TestAppendOnlyOnMoto(OnMoto, AppendOnly, AppendOnlyDictSuite): ...
+
+
+class TestAppendOnlyOnMinistack(OnMinistack, AppendOnly, AppendOnlyDictSuite): ...
+
+
+class TestAppendOnlyOnSeaweedFS(OnSeaweedFS, AppendOnly, AppendOnlyDictSuite): ...
+
+
+class TestCachedOnMoto(OnMoto, Cached, DictSuite): ...
+
+
+class TestCachedOnMinistack(OnMinistack, Cached, DictSuite): ...
+
+
+class TestCachedOnSeaweedFS(OnSeaweedFS, Cached, DictSuite): ...
+
+
+class TestViewOfCachedOnMoto(InSubdict, OnMoto, Cached, DictSuite): ...
+
+
+class TestBehindMemoryOnMoto(OnMoto, BehindMemory, DictSuite): ...
+
+
+class TestCachedAppendOnlyOnMoto(OnMoto, CachedAppendOnly, AppendOnlyCachedDictSuite): ...
+
+
+class TestCachedAppendOnlyOnSeaweedFS(OnSeaweedFS, CachedAppendOnly, AppendOnlyCachedDictSuite): ...
+
+
+class TestOnceOnMinistack(OnMinistack, Once, WriteOnceDictSuite): ...
+
+
+class TestOnceCachedOnMoto(OnMoto, OnceCached, WriteOnceDictSuite): ...
+
+
+class Blobs(BlobStoreSuite):
+    tells_times = Lacks("the answer to a write does not tell the time of the object")
+
+    def open(self, storage: Place) -> S3Blobs:
+        bucket = Bucket(storage.client, storage.bucket, {})
+        return S3Blobs(
+            bucket, storage.prefix, content_type="application/octet-stream", items_stay=False
+        )
+
+    def put(self, storage: Place, name: str, data: bytes) -> None:
+        storage.put(name, data)
+
+    def get(self, storage: Place, name: str) -> bytes | None:
+        return storage.get(name)
+
+
+class TestBlobsOnMoto(OnMoto, Blobs): ...
+
+
+class TestBlobsOnMinistack(OnMinistack, Blobs): ...
+
+
+class TestBlobsOnSeaweedFS(OnSeaweedFS, Blobs): ...
+
+
+class TestChildOfBlobsOnMinistack(TestBlobsOnMinistack):
+    """A child is a store by itself."""
+
+    def open(self, storage: Place) -> S3Blobs:
+        parent = super().open(storage)
+        parent.write("beside.x", b"beside", None)
+        return parent.child("child/of")
+
+    def put(self, storage: Place, name: str, data: bytes) -> None:
+        storage.put(f"child/of/{name}", data)
+
+    def get(self, storage: Place, name: str) -> bytes | None:
+        return storage.get(f"child/of/{name}")
