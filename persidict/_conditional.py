@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 from persidict._primitives import ItemPrimitives
-from persidict._retry import pause, short_pause
+from persidict._retry import medium_pause, short_pause
 from persidict._words import IF_ABSENT, Guard, Item, Stat, etag_of
 from persidict.exceptions import ConcurrencyConflictError, MutationPolicyError
 from persidict.jokers_and_status_flags import (
@@ -184,7 +184,7 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
         if self._stat_is_cheap:
             short_pause(attempt)
         else:
-            pause(attempt)
+            medium_pause(attempt)
 
     def _again(
         self,
@@ -192,12 +192,10 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
         value: Any,
         failed: ConditionalOperationResult[ValueType],
     ) -> ConditionalOperationResult[ValueType]:
-        """Return the item as it is after the pause; a failed write has told already, mostly."""
+        """Return the item as it is after the pause; a failed write may have told already."""
         if value is DELETE_CURRENT:
             return self.get_with_etag(key)
-        if not self._stat_is_cheap:
-            return failed
-        # where others need microseconds for a turn, what was seen before the pause is outdated
+        # during the pause others go on: what was seen before it is outdated, mostly
         item = self._checked_read(key, failed.actual_etag)
         return failed if item and item.stat.etag == failed.actual_etag else _seen(False, item)
 
@@ -262,11 +260,15 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
             if stat is not None:
                 self._refuse_change()
             # with a guard, what is reported as the etag before is what was replaced
-            unguarded = condition is ANY_ETAG and not (self.append_only or self._stat_is_cheap)
+            unguarded = condition is ANY_ETAG and not (self.append_only or self._can_guard())
             written = self._write(key, value, None if unguarded else Guard(etag_of(stat)))
             if written is not None:
                 return _written(etag_of(stat), written, value)
         raise AssertionError("unreachable")
+
+    def _can_guard(self) -> bool:
+        """True if a guard is obeyed, or is as good as free."""
+        return self._stat_is_cheap or self.is_exact
 
     def _delete_if(
         self,

@@ -34,6 +34,11 @@ def short_pause(retry_index: int) -> None:
     time.sleep(_random.uniform(0.01, 0.02) * 1.75 ** min(retry_index, 5))
 
 
+def medium_pause(retry_index: int) -> None:
+    """Sleep for the time of a few requests to a server; longer and longer up to a second."""
+    time.sleep(_random.uniform(0.01, 0.06) * 1.75 ** min(retry_index, 5))
+
+
 def is_transient(error: OSError) -> bool:
     """True if the same call may succeed a moment later."""
     return isinstance(error, PermissionError) or error.errno in _TRANSIENT

@@ -20,7 +20,7 @@ from persidict._s3_errors import (
     is_unmet,
     was_resent,
 )
-from persidict._words import Guard, Stat
+from persidict._words import IF_ABSENT, Guard, Stat, etag_of
 from persidict.exceptions import OutcomeUnknownError
 from persidict.jokers_and_status_flags import ITEM_NOT_AVAILABLE
 
@@ -123,7 +123,10 @@ class Change:
 
     def _check_undone(self, found: Found | None, failure: Exception) -> None:
         """Raise unless the object is as if nothing had been done and the server asks to repeat."""
-        if not self._guard.holds(ITEM_NOT_AVAILABLE if found is None else found.stat.etag):
+        is_refusal = isinstance(failure, ClientError) and not is_unknown(failure)
+        # what was there when an insertion was refused, and is gone, may have been ours
+        is_gone = found is None and is_refusal and self._guard == IF_ABSENT
+        if is_gone or not self._guard.holds(etag_of(found.stat if found else None)):
             raise OutcomeUnknownError(
                 f"the answer about {self._key!r} was lost, and others have changed the object "
                 "since: whether this change was carried out before theirs cannot be told",
@@ -131,7 +134,7 @@ class Change:
                 operation="write",
                 key=self._key,
             ) from failure
-        if not _is_refusal(failure):
+        if not is_refusal:
             failure.add_note("the object is as it was before")
             raise failure
 
@@ -145,11 +148,6 @@ def _is_final(error: Exception, *, resent: bool) -> bool:
     if not (is_unmet(error) or is_absence(error)):
         raise error
     return not (resent or was_resent(error))
-
-
-def _is_refusal(failure: Exception) -> bool:
-    """True if the server has decided, as opposed to having failed often enough."""
-    return isinstance(failure, ClientError) and not is_unknown(failure)
 
 
 def look(bucket: Bucket, key: str) -> Found | None:

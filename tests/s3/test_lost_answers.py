@@ -1,0 +1,300 @@
+"""What is told when an answer of the server was lost, or failed: never more than is true."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from persidict import (
+    ETAG_IS_THE_SAME,
+    ITEM_NOT_AVAILABLE,
+    BasicS3Dict,
+    MutationPolicyError,
+)
+from persidict.exceptions import OutcomeUnknownError
+
+from .conftest import Place
+from .proxy import (
+    Answer,
+    AnswerAfter,
+    CutBody,
+    DropAfter,
+    DropBefore,
+    Fault,
+    FaultProxy,
+    Late,
+    Request,
+)
+
+LOST = [DropAfter(), AnswerAfter(500, "InternalError"), AnswerAfter(503, "SlowDown")]
+FAILED = [DropBefore(), Answer(500, "InternalError"), Answer(503, "SlowDown")]
+NAMES = "drop 500 503".split()
+
+
+class Line:
+    """A dictionary on a server, seen through a proxy, and a rival beside the proxy."""
+
+    def __init__(self, proxy: FaultProxy, place: Place, client: Any) -> None:
+        self.proxy = proxy
+        self.place = place
+        self.rival = place.basic()
+        self._client = client
+
+    def open(self, **options: Any) -> BasicS3Dict[Any]:
+        place = Place(self._client, self.proxy.url, self.place.path)
+        place.prefix = self.place.prefix
+        d = place.basic(**options)
+        d.is_exact
+        return d
+
+    def fails(self, method: str, *faults: Fault, then: Callable[[], Any] | None = None) -> None:
+        """Let the next requests of this method meet the faults, and something happen then."""
+        waiting = list(faults)
+
+        def decide(request: Request) -> Fault | None:
+            if request.method != method or not waiting:
+                if not waiting and then and not happened.is_set():
+                    happened.set()
+                    then()
+                return None
+            return waiting.pop(0)
+
+        happened = threading.Event()
+        self.proxy.decide = decide
+
+
+@pytest.fixture
+def line(real: Place, ministack: Any, seaweedfs: Any, pauses: list[float]) -> Iterator[Line]:
+    server = next(one for one in (ministack, seaweedfs) if one.url == real.url)
+    with FaultProxy(server.url) as proxy:
+        client = dataclasses.replace(server, url=proxy.url).client()
+        yield Line(proxy, real, client)
+        client.close()
+
+
+@pytest.mark.parametrize("fault", LOST, ids=NAMES)
+@pytest.mark.parametrize("times", [1, 2])
+def test_ones_own_write_is_no_conflict(line: Line, fault: Fault, times: int) -> None:
+    d = line.open()
+    d["k"] = 1
+    line.fails("PUT", *[fault] * times)
+    assert d.transform_item("k", transformer=lambda v: v + 1).new_value == 2
+    line.fails("PUT", *[fault] * times)
+    result = d.set_item_if(
+        "k", value=3, condition=ETAG_IS_THE_SAME, expected_etag=line.rival.etag("k")
+    )
+    assert result.condition_was_satisfied
+    assert result.resulting_etag == line.rival.etag("k")
+    assert line.rival["k"] == 3
+
+
+@pytest.mark.parametrize("fault", LOST, ids=NAMES)
+def test_ones_own_insertion_is_no_conflict(line: Line, fault: Fault) -> None:
+    d = line.open()
+    line.fails("PUT", fault)
+    assert d.setdefault("k", 1) == 1
+    line.fails("PUT", fault)
+    d.transform_item("new", transformer=lambda v: 5)
+    once = line.open(append_only=True)
+    line.fails("PUT", fault)
+    once["other"] = 2
+    assert dict(line.rival.items()) == {("k",): 1, ("new",): 5, ("other",): 2}
+    with pytest.raises(MutationPolicyError):
+        once["other"] = 2
+
+
+@pytest.mark.parametrize(
+    "fault", [*LOST, *FAILED], ids=[f"{n}-{w}" for w in ("after", "before") for n in NAMES]
+)
+@pytest.mark.parametrize("times", [1, 5])
+def test_plain_writes_arrive(line: Line, fault: Fault, times: int) -> None:
+    """The SDK sends five times; if the last answer is lost as well, the bytes are looked for."""
+    d = line.open()
+    d["k"] = 0
+    line.fails("PUT", *[fault] * times)
+    if times == 5 and fault in FAILED:
+        with pytest.raises((ClientError, BotoCoreError)):
+            d["k"] = 1
+        assert line.rival["k"] == 0
+    else:
+        d["k"] = 1
+        assert line.rival["k"] == 1
+
+
+@pytest.mark.parametrize("fault", LOST, ids=NAMES)
+def test_guarded_writes_that_never_get_an_answer(line: Line, fault: Fault) -> None:
+    d = line.open()
+    line.fails("PUT", *[fault] * 5)
+    assert d.setdefault("k", 1) == 1
+    line.fails("PUT", *[fault] * 5)
+    assert d.transform_item("k", transformer=lambda v: v + 1).new_value == 2
+
+
+@pytest.mark.parametrize("fault", FAILED, ids=NAMES)
+def test_guarded_writes_that_never_arrive(line: Line, fault: Fault) -> None:
+    """The error is that of the server, with a note that nothing has happened."""
+    d = line.open()
+    line.fails("PUT", *[fault] * 5)
+    with pytest.raises((ClientError, BotoCoreError)) as caught:
+        d.setdefault("k", 1)
+    assert "as it was before" in "".join(caught.value.__notes__)
+    assert "k" not in line.rival
+
+
+def test_a_server_that_stays_away(line: Line) -> None:
+    d = line.open()
+    line.proxy.decide = lambda request: DropBefore()
+    with pytest.raises(BotoCoreError) as caught:
+        d.setdefault("k", 1)
+    assert "could not be found out" in "".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("fault", LOST, ids=NAMES)
+def test_another_who_has_replaced_what_we_wanted_to_replace(line: Line, fault: Fault) -> None:
+    """He says what he has replaced: so we had not, and it is a plain conflict."""
+    d = line.open()
+    d["k"] = 1
+    etag = d.etag("k")
+
+    def rival_comes_first() -> None:
+        line.rival.set_item_if("k", value=7, condition=ETAG_IS_THE_SAME, expected_etag=etag)
+
+    line.fails("PUT", *[DropBefore()], then=rival_comes_first)
+    result = d.set_item_if("k", value=2, condition=ETAG_IS_THE_SAME, expected_etag=etag)
+    assert not result.condition_was_satisfied
+    assert result.new_value == line.rival["k"] == 7
+
+
+@pytest.mark.parametrize("fault", LOST, ids=NAMES)
+def test_another_who_has_replaced_what_we_have_written(line: Line, fault: Fault) -> None:
+    """Then nobody can tell, and nobody is told a lie."""
+    d = line.open()
+    d["k"] = 1
+    etag = d.etag("k")
+
+    def rival_comes_second() -> None:
+        line.rival.transform_item("k", transformer=lambda v: v + 100)
+
+    line.fails("PUT", fault, then=rival_comes_second)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        d.set_item_if("k", value=2, condition=ETAG_IS_THE_SAME, expected_etag=etag)
+    assert line.rival["k"] == 102
+    assert caught.value.key.endswith("k.pkl")
+
+
+def test_another_who_inserts_into_an_append_only_dict(line: Line) -> None:
+    """Nothing is ever removed there, so an item of another proves that ours was not inserted."""
+    d = line.open(append_only=True)
+    line.fails("PUT", DropBefore(), then=lambda: line.rival.__setitem__("k", 7))
+    with pytest.raises(MutationPolicyError):
+        d["k"] = 1
+    line.fails("PUT", DropBefore(), then=lambda: line.rival.__setitem__("other", 8))
+    assert d.setdefault("other", 1) == 8
+
+
+@pytest.mark.parametrize("fault", LOST, ids=NAMES)
+def test_a_removal_whose_answer_is_lost(line: Line, fault: Fault) -> None:
+    """A missing object does not tell who has removed it, and two must not claim it."""
+    for act in (lambda d: d.pop("k"), lambda d: d.discard("k"), lambda d: d.__delitem__("k")):
+        d = line.open()
+        d["k"] = 1
+        line.fails("DELETE", fault)
+        with pytest.raises(OutcomeUnknownError):
+            act(d)
+        assert "k" not in line.rival
+
+
+@pytest.mark.parametrize("fault", FAILED, ids=NAMES)
+def test_a_removal_that_did_not_arrive_at_first(line: Line, fault: Fault) -> None:
+    d = line.open()
+    d["k"] = 1
+    line.fails("DELETE", fault)
+    assert d.pop("k") == 1
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+@pytest.mark.parametrize("times", [1, 5])
+def test_undecided_is_asked_again(line: Line, method: str, times: int) -> None:
+    """409 is no answer; boto3 does not repeat it."""
+    d = line.open()
+    d["k"] = 1
+    line.fails(method, *[Answer(409, "ConditionalRequestConflict")] * times)
+    if method == "PUT":
+        assert d.transform_item("k", transformer=lambda v: v + 1).new_value == 2
+    else:
+        assert d.pop("k") == 1
+
+
+def test_undecided_for_ever_is_an_error(line: Line) -> None:
+    d = line.open()
+    line.fails("PUT", *[Answer(409, "ConditionalRequestConflict")] * 100)
+    with pytest.raises(ClientError, match="ConditionalRequestConflict"):
+        d.setdefault("k", 1)
+
+
+def test_a_late_request_changes_nothing(line: Line) -> None:
+    """It arrives when its guard does not hold any more."""
+    d = line.open()
+    d["k"] = 1
+    late = Late(threading.Event())
+    line.fails("PUT", late)
+    assert d.transform_item("k", transformer=lambda v: v + 1).new_value == 2
+    assert d.transform_item("k", transformer=lambda v: v + 1).new_value == 3
+    late.event.set()
+    assert late.done.wait(30)
+    assert line.rival["k"] == 3
+
+
+@pytest.mark.parametrize("size", [10, 100_000, 3 << 20])
+@pytest.mark.parametrize("cuts", [[0], [5], [1 << 20, 7, 0]])
+def test_reads_that_break_off(line: Line, size: int, cuts: list[int]) -> None:
+    d = line.open()
+    d["k"] = value = bytes(range(256)) * (size // 256) + b"end"
+    line.fails("GET", *[CutBody(n) for n in cuts])
+    assert d["k"] == value
+
+
+def test_a_large_value_that_is_replaced_while_it_is_read(line: Line) -> None:
+    d = line.open()
+    d["k"] = b"old" * (1 << 20)
+    line.fails("GET", CutBody(1 << 20), then=lambda: line.rival.__setitem__("k", b"new" * 10))
+    assert d["k"] == b"new" * 10
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_failed_looks_and_listings_are_repeated(line: Line, status: int) -> None:
+    d = line.open()
+    d["k"] = 1
+    line.fails("HEAD", Answer(status, "InternalError"))
+    assert "k" in d
+    for look in (len, lambda d: d["k"], lambda d: len(list(d.items()))):
+        line.fails("GET", Answer(status, "InternalError"), DropBefore())
+        assert look(d) == 1
+    line.fails("POST", Answer(status, "InternalError"))
+    d.clear()
+    assert len(d) == 0
+
+
+def test_an_error_of_the_server_is_not_an_absent_item(line: Line) -> None:
+    d = line.open()
+    d["k"] = 1
+    for method, act in (("HEAD", lambda: "k" in d), ("GET", lambda: d.get("k"))):
+        line.fails(method, *[Answer(500, "InternalError")] * 5)
+        with pytest.raises(ClientError):
+            act()
+    line.fails("GET", Answer(404, "NoSuchBucket"))
+    with pytest.raises(ClientError, match="NoSuchBucket") as caught:
+        d.get("k")
+    assert "bucket_name" in "".join(caught.value.__notes__)
+    line.fails("PUT", Answer(404, "NoSuchBucket"))
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        d.setdefault("new", 1)
+    assert (
+        d.get_item_if("k", condition=ETAG_IS_THE_SAME, expected_etag=ITEM_NOT_AVAILABLE).new_value
+        == 1
+    )
