@@ -12,9 +12,9 @@ from importlib import import_module
 from typing import Any
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from persidict._s3_errors import advice, advise, code_of, status_of
+from persidict._s3_errors import MISSING_BUCKET, advice, advise, code_of, status_of
 from persidict._words import Stat
 from persidict.exceptions import BackendError
 from persidict.jokers_and_status_flags import ETagValue
@@ -44,13 +44,15 @@ def new_client(*, session: Any, region: str | None, endpoint_url: str | None, co
     if endpoint_url is not None:
         options["s3"] = {"addressing_style": "path"}
     wanted = Config(**config) if isinstance(config, Mapping) else config
+    if not isinstance(wanted, Config | None):
+        raise TypeError(f"config must be a botocore.config.Config or a mapping, not {config!r}")
     with _making:
         maker = import_module("boto3") if session is None else session
         return maker.client(
             "s3",
             region_name=region,
             endpoint_url=endpoint_url,
-            config=Config(**options).merge(wanted) if wanted else Config(**options),
+            config=Config(**options).merge(wanted or Config()),
         )
 
 
@@ -67,7 +69,9 @@ class Bucket:
     def __init__(self, client: Any, name: str, put_args: Mapping[str, Any]) -> None:
         self.client = client
         self.name = name
-        self._more = _arguments(client, dict(put_args))
+        more = dict(put_args)
+        self.metadata: dict[str, str] = dict(more.pop("Metadata", {}))
+        self._more = _arguments(client, more)
         self._seen = -_TRUSTED_FOR
         _clients.add(client)
 
@@ -105,6 +109,8 @@ class Bucket:
                 self._make()
             elif status_of(error) != 403:
                 raise
+        except ParamValidationError as error:
+            raise ValueError(f"bucket_name cannot be {self.name!r}: {error}") from error
         except BotoCoreError as error:
             raise BackendError(
                 f"the {self.place} cannot be opened: {error} ({advice(error)})",
@@ -131,7 +137,12 @@ class Bucket:
         Asks only if nothing has come from the bucket for half a minute.
         """
         if time.monotonic() - self._seen > _TRUSTED_FOR:
-            self.ask("head_bucket")
+            try:
+                self.ask("head_bucket")
+            except ClientError as error:
+                if status_of(error) == 404:
+                    error.add_note(f"{self.place}: {MISSING_BUCKET}")
+                raise
 
 
 def _arguments(client: Any, put_args: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -74,6 +74,7 @@ _CREDENTIALS = (
     "profile (AWS_PROFILE), by a role of the machine, or by session=boto3.Session(...)"
 )
 _REFUSED = f"the endpoint does not accept the credentials, or does not know them: {_CREDENTIALS}"
+MISSING_BUCKET = "the bucket does not exist there: check bucket_name, region and endpoint_url"
 _REGION = "the bucket belongs to another region: give its name as region=..."
 _BY_CODE = {
     "InvalidAccessKeyId": _REFUSED,
@@ -81,7 +82,7 @@ _BY_CODE = {
     "InvalidToken": _REFUSED,
     "ExpiredToken": "the credentials have expired: log in again, or renew them",
     "RequestTimeTooSkewed": "the clock of this machine is wrong: set it",
-    "NoSuchBucket": "the bucket does not exist there: check bucket_name, region and endpoint_url",
+    "NoSuchBucket": MISSING_BUCKET,
     "AuthorizationHeaderMalformed": _REGION,
     "PermanentRedirect": _REGION,
     "IllegalLocationConstraintException": _REGION,

@@ -35,9 +35,9 @@ class Upload(NamedTuple):
 
     def send(self, condition: dict[str, str], metadata: dict[str, str]) -> Stat:
         """Write the object, whatever its size."""
-        described = {"ContentType": self.content_type}
-        if metadata:
-            described["Metadata"] = metadata  # type: ignore[assignment]
+        described: dict[str, Any] = {"ContentType": self.content_type}
+        if metadata or self.bucket.metadata:
+            described["Metadata"] = self.bucket.metadata | metadata
         if len(self.data) >= IN_PARTS:
             return stat_of(_send_in_parts(self, condition, described))
         return stat_of(

@@ -66,6 +66,7 @@ class BasicS3Dict(StoredDict[ValueType]):
         from persidict._s3_blobs import S3Blobs
         from persidict._s3_bucket import Bucket, new_client
 
+        _check_names(bucket_name, root_prefix)
         self.region = region
         self.bucket_name = bucket_name
         self.endpoint_url = endpoint_url
@@ -118,6 +119,14 @@ def _check_boto3(name: str) -> None:
         raise ImportError(
             f"{name} needs boto3: install the extra, for example pip install 'persidict[aws]'"
         )
+
+
+def _check_names(bucket_name: Any, root_prefix: Any) -> None:
+    for name, value in (("bucket_name", bucket_name), ("root_prefix", root_prefix)):
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a string, not {value!r}")
+    if not bucket_name:
+        raise ValueError("bucket_name must not be empty")
 
 
 def _ending_in_slash(prefix: str) -> str:

@@ -1,0 +1,263 @@
+"""Servers that ignore conditions, missing buckets, wrong credentials, no network."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from moto import mock_aws
+
+from persidict import (
+    ANY_ETAG,
+    ETAG_HAS_CHANGED,
+    ETAG_IS_THE_SAME,
+    ITEM_NOT_AVAILABLE,
+    BackendError,
+    BasicS3Dict,
+    S3Dict,
+    WriteOnceDict,
+)
+from persidict._s3_proof import is_aws
+
+from .conftest import CONFIG, Place, place_on
+from .proxy import Answer, FaultProxy
+
+FEW = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5)
+
+
+@pytest.fixture
+def ignoring(rclone: Any, clients: dict[str, Any], tmp_path: Path) -> Place:
+    place = place_on(rclone, clients, tmp_path)
+    # botocore cannot read the checksums that this server puts on "not modified"
+    if "rclone lenient" not in clients:
+        lenient = {"response_checksum_validation": "when_required"}
+        clients["rclone lenient"] = rclone.client(**CONFIG, **lenient)
+    place.client = clients["rclone lenient"]
+    return place
+
+
+@pytest.mark.parametrize(
+    "guarded",
+    [
+        lambda d: d.setdefault("new", 1),
+        lambda d: d.transform_item("k", transformer=lambda v: 2),
+        lambda d: d.set_item_if(
+            "k", value=2, condition=ETAG_IS_THE_SAME, expected_etag=d.etag("k")
+        ),
+        lambda d: d.set_item_if("k", value=2, condition=ETAG_HAS_CHANGED, expected_etag='"x"'),
+        lambda d: d.setdefault_if(
+            "new", default_value=2, condition=ANY_ETAG, expected_etag=ITEM_NOT_AVAILABLE
+        ),
+        lambda d: WriteOnceDict(wrapped_dict=type(d)(**(d.get_params() | {"append_only": True})))
+        .__setitem__("new", 1),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["basic", "cached"])
+def test_guarded_writes_are_refused_where_conditions_are_ignored(
+    ignoring: Place, kind: str, guarded: Any
+) -> None:
+    d = getattr(ignoring, kind)()
+    d["k"] = 1
+    with pytest.raises(BackendError, match="ignores conditions") as caught:
+        guarded(d)
+    assert ignoring.url in str(caught.value)
+    assert ignoring.names() == ["k.pkl"]
+    assert d["k"] == 1
+    assert d.is_exact is False
+
+
+def test_what_needs_no_guard_works_there(ignoring: Place) -> None:
+    d = ignoring.basic()
+    d.update({"a": 1, "b": 2, "c": 3})
+    assert d.set_item_if(
+        "a", value=4, condition=ANY_ETAG, expected_etag=ITEM_NOT_AVAILABLE
+    ).condition_was_satisfied
+    assert dict(d.items()) == {("a",): 4, ("b",): 2, ("c",): 3}
+    etag = d.etag("b")
+    assert not d.discard_item_if(
+        "b", condition=ETAG_IS_THE_SAME, expected_etag=d.etag("a")
+    ).condition_was_satisfied
+    result = d.discard_item_if("b", condition=ETAG_IS_THE_SAME, expected_etag=etag)
+    assert result.resulting_etag is ITEM_NOT_AVAILABLE
+    assert [d.discard("a"), d.discard("a")] == [True, False]
+    d.clear()
+    assert ignoring.names() == []
+
+
+def test_the_question_is_asked_once(ignoring: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("persidict._s3_proof._known", {})
+    asked: list[str] = []
+    ignoring.client.meta.events.register(
+        "before-call.s3", lambda model, **_: asked.append(model.name), unique_id="asked"
+    )
+    for d in (ignoring.basic(), ignoring.cached(), ignoring.basic().get_subdict("sub")):
+        for _ in range(2):
+            with pytest.raises(BackendError):
+                d.setdefault("k", 1)
+    ignoring.client.meta.events.unregister("before-call.s3", unique_id="asked")
+    assert asked == ["HeadBucket", "HeadBucket", "HeadBucket", "PutObject", "DeleteObject"]
+
+
+def test_a_server_that_knows_no_conditions_is_refused_too(
+    ministack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some answer 501 to them."""
+    with FaultProxy(ministack.url) as proxy:
+        client = dataclasses.replace(ministack, url=proxy.url).client(**CONFIG)
+        d = Place(client, proxy.url, tmp_path).basic()
+        proxy.decide = lambda request: (
+            Answer(501, "NotImplemented") if "if-match" in request.headers else None
+        )
+        monkeypatch.setattr("time.sleep", lambda seconds: None)
+        with pytest.raises(BackendError, match="ignores conditions"):
+            d.setdefault("k", 1)
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://s3.amazonaws.com", True),
+        ("https://s3.eu-west-1.amazonaws.com", True),
+        ("https://s3.cn-north-1.amazonaws.com.cn", True),
+        ("http://127.0.0.1:9000", False),
+        ("https://amazonaws.com.example.org", False),
+        ("https://notamazonaws.com", False),
+    ],
+)
+def test_amazons_own_servers_are_known(url: str, expected: bool) -> None:
+    assert is_aws(url) is expected
+
+
+def test_a_missing_bucket_is_made(real: Place) -> None:
+    name = f"made-{real.prefix[:8]}"
+    BasicS3Dict(bucket_name=name, client=real.client)["k"] = 1
+    assert BasicS3Dict(bucket_name=name, client=real.client)["k"] == 1
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
+def test_a_bucket_is_made_in_the_region_of_the_client(region: str) -> None:
+    with mock_aws():
+        d: BasicS3Dict[Any] = BasicS3Dict(bucket_name="made-there", region=region)
+        answer = d.s3_client.get_bucket_location(Bucket="made-there")
+        assert answer["LocationConstraint"] == (None if region == "us-east-1" else region)
+        assert d.region == region
+
+
+def test_a_bucket_that_is_gone_is_an_error(
+    ministack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And never an absent item; nothing is stored."""
+    client = ministack.client(**CONFIG)
+    d: BasicS3Dict[Any] = BasicS3Dict(bucket_name="soon-gone", client=client)
+    cached: S3Dict[Any] = S3Dict(bucket_name="soon-gone", client=client, base_dir=tmp_path)
+    d.is_exact
+    client.delete_bucket(Bucket="soon-gone")
+    now = time.monotonic()
+    monkeypatch.setattr("time.monotonic", lambda: now + 100)
+    acts: list[Any] = [
+        lambda d: d.get("k"),
+        lambda d: d["k"],
+        lambda d: d.__setitem__("k", 1),
+        lambda d: d.setdefault("k", 1),
+        lambda d: len(d),
+        lambda d: list(d.items()),
+        lambda d: d.clear() or list(d.keys()),
+        lambda d: "k" in d,
+        lambda d: d.timestamp("k"),
+        lambda d: d.discard("k"),
+        lambda d: d.get_with_etag("k"),
+        lambda d: d.transform_item("k", transformer=lambda v: 1),
+    ]
+    for one in (d, cached):
+        for act in acts:
+            with pytest.raises(ClientError) as caught:
+                act(one)
+            assert caught.value.response["Error"]["Code"] in ("NoSuchBucket", "404")
+            assert "soon-gone" in "".join(caught.value.__notes__)
+    assert "soon-gone" not in [one["Name"] for one in client.list_buckets()["Buckets"]]
+    client.close()
+
+
+@pytest.mark.parametrize("cls", [BasicS3Dict, S3Dict])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://no-such-host.invalid"])
+def test_no_way_to_the_server(tmp_path: Path, cls: Any, url: str) -> None:
+    where = {"base_dir": tmp_path / "c"} if cls is S3Dict else {}
+    with pytest.raises(BackendError, match="check the network, proxies and endpoint_url") as caught:
+        cls(bucket_name="bucket", endpoint_url=url, config=FEW, **where)
+    assert isinstance(caught.value.__cause__, BotoCoreError)
+    assert caught.value.operation == "init"
+    assert not (tmp_path / "c").exists()
+
+
+def test_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ministack: Any) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    import boto3
+
+    with pytest.raises(BackendError, match="AWS_ACCESS_KEY_ID"):
+        BasicS3Dict(
+            bucket_name="bucket", endpoint_url=ministack.url, session=boto3.Session(), config=FEW
+        )
+
+
+def test_wrong_credentials(seaweedfs: Any, clients: dict[str, Any], tmp_path: Path) -> None:
+    """The bucket may exist for others; the first operation says what is wrong."""
+    place = place_on(seaweedfs, clients, tmp_path)
+    wrong = dataclasses.replace(seaweedfs, access_key="nobody").client()
+    d: BasicS3Dict[Any] = BasicS3Dict(bucket_name=place.bucket, client=wrong)
+    for act in (lambda: d["k"], lambda: d.__setitem__("k", 1), lambda: "k" in d, lambda: len(d)):
+        with pytest.raises(ClientError) as caught:
+            act()
+        assert "AWS_ACCESS_KEY_ID" in "".join(caught.value.__notes__)
+    wrong.close()
+
+
+def test_endpoints_and_configurations(ministack: Any) -> None:
+    """A mapping of options will do for the configuration, and can be sent to workers."""
+    for config in (None, {"read_timeout": 7}, Config(read_timeout=7)):
+        d: BasicS3Dict[Any] = BasicS3Dict(
+            bucket_name=Place.bucket, endpoint_url=ministack.url, config=config
+        )
+        d["configured"] = 1
+        assert d.s3_client.meta.endpoint_url == ministack.url
+        assert d.s3_client.meta.config.s3["addressing_style"] == "path"
+        assert d.s3_client.meta.config.read_timeout == (7 if config else 60)
+        assert d.get_params()["endpoint_url"] == ministack.url
+        assert type(d)(**d.get_params())["configured"] == 1
+
+
+FORKED = """
+import os, sys
+from persidict import BasicS3Dict
+d = BasicS3Dict(bucket_name="forked", endpoint_url=sys.argv[1])
+d["before"] = os.getpid()
+children = []
+for child in range(4):
+    pid = os.fork()
+    if not pid:
+        for n in range(25):
+            d[str(child), str(n)] = [child, n] * 100
+            assert d[str(child), str(n)] == [child, n] * 100
+        os._exit(0)
+    children.append(pid)
+for n in range(25):
+    d["parent", str(n)] = n
+    assert d["parent", str(n)] == n
+assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 4
+print(len(d), d["before"] == os.getpid())
+"""
+
+
+def test_a_forked_child_has_connections_of_its_own(ministack: Any) -> None:
+    run = [sys.executable, "-W", "ignore", "-c", FORKED, ministack.url]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=100, check=False)
+    assert done.stdout.split() == ["126", "True"], done.stderr
