@@ -76,6 +76,11 @@ class Bucket:
         _clients.add(client)
 
     @property
+    def has_read_arguments(self) -> bool:
+        """True if reads need more than bucket and key."""
+        return bool(self._more.get("get_object"))
+
+    @property
     def endpoint(self) -> str:
         """The URL of the server."""
         return str(self.client.meta.endpoint_url)

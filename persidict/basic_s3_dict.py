@@ -65,6 +65,7 @@ class BasicS3Dict(StoredDict[ValueType]):
         # boto3 is optional, and these are its only users
         from persidict._s3_blobs import S3Blobs
         from persidict._s3_bucket import Bucket, new_client
+        from persidict._s3_bulk import BulkReader
 
         _check_names(bucket_name, root_prefix)
         self.region = region
@@ -84,6 +85,7 @@ class BasicS3Dict(StoredDict[ValueType]):
                 _ending_in_slash(root_prefix),
                 content_type=codec_for(serialization_format, None).content_type,
                 items_stay=bool(append_only),
+                bulk=BulkReader(bucket) if client is None and config is None else None,
             ),
             digest_len=0,
             compression=None,
