@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from persidict import BasicS3Dict, FileDirDict, LocalDict, PersiDict, S3Dict, WriteOnceDict
 
@@ -24,9 +25,11 @@ def open_store(
 ) -> Store:
     """Open the dictionary at a URL: a path, `file:///...`, `s3://bucket/prefix` or `memory:`.
 
+    `s3://` URLs take `?region=`, `endpoint_url=` and `cache_dir=`, a folder to cache values in.
     `memory:` is a new store in this process, of no use to other processes. With `write_once` the
-    dictionary is append-only inside of a `WriteOnceDict`. Further parameters go to the dictionary.
-    Raises `ValueError` for other URLs.
+    dictionary is append-only inside of a `WriteOnceDict`. Further parameters go to the dictionary;
+    what cannot be pickled, such as a client, cannot go to workers. Raises `ValueError` for other
+    URLs.
     """
     common = {
         "serialization_format": serialization_format,
@@ -48,11 +51,17 @@ def results_store(url: str | os.PathLike[str]) -> Store | StoreRef:
 
 
 def _reference(url: str | os.PathLike[str], params: dict[str, Any]) -> StoreRef:
-    cls, place = _located(os.fspath(url), cached="base_dir" in params)
+    cls, place = _located(os.fspath(url))
     twice = place.keys() & params.keys()
     if twice:
         raise TypeError(f"{sorted(twice)} is given by the URL {url!r} and as a parameter")
-    return StoreRef(cls, tuple(sorted((place | params).items())))
+    all_params = place | params
+    if cls is BasicS3Dict and (_CACHE in all_params or "base_dir" in all_params):
+        cls = S3Dict
+        # made absolute here and now: a worker may have another current directory
+        folder = all_params.pop(_CACHE, None) or all_params["base_dir"]
+        all_params["base_dir"] = os.path.abspath(os.path.expanduser(os.fspath(folder)))
+    return StoreRef(cls, tuple((name, _outward(v)) for name, v in sorted(all_params.items())))
 
 
 def _split(url: str) -> SplitResult:
@@ -63,12 +72,11 @@ def _split(url: str) -> SplitResult:
     return SplitResult("", "", url, "", "")
 
 
-def _located(url: str, *, cached: bool) -> tuple[type[Store], dict[str, Any]]:
+def _located(url: str) -> tuple[type[Store], dict[str, Any]]:
     """Return the class for a URL, and where its items are."""
     parts = _split(url)
     if parts.scheme == "s3":
-        place = {"bucket_name": parts.netloc, "root_prefix": parts.path.lstrip("/")}
-        return (S3Dict if cached else BasicS3Dict), place
+        return BasicS3Dict, _in_bucket(url, parts)
     if parts.query or parts.fragment:
         raise ValueError(f"{url!r}: only s3:// URLs take parameters")
     if parts.scheme == "memory" and not parts.netloc and not parts.path:
@@ -82,6 +90,35 @@ def _located(url: str, *, cached: bool) -> tuple[type[Store], dict[str, Any]]:
     raise ValueError(
         f"{url!r} names no store: use a path, file:///path, s3://bucket/prefix or memory:"
     )
+
+
+_CACHE = "cache_dir"
+_S3_QUERY = (_CACHE, "endpoint_url", "region")
+
+
+def _in_bucket(url: str, parts: SplitResult) -> dict[str, Any]:
+    query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    names = [name for name, _ in query]
+    if not parts.netloc or parts.fragment or len(set(names)) < len(names):
+        raise ValueError(f"{url!r} names no store: use s3://bucket/prefix?region=...")
+    if unknown := set(names) - set(_S3_QUERY):
+        raise ValueError(f"{url!r}: {sorted(unknown)} is none of {_S3_QUERY}")
+    prefix = unquote(parts.path.removeprefix("/"))
+    return {"bucket_name": parts.netloc, "root_prefix": prefix, **dict(query)}
+
+
+@dataclass(frozen=True)
+class _Options:
+    """A mapping of options, such as a configuration, as something that can be compared."""
+
+    pairs: tuple[tuple[str, Any], ...]
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> _Options:
+        return cls(tuple((name, _outward(value)) for name, value in sorted(options.items())))
+
+    def __repr__(self) -> str:
+        return repr(_inward(self))
 
 
 @dataclass(frozen=True)
@@ -163,12 +200,23 @@ def _remembered(store: LocalDict[Any]) -> _MemoryPlace:
 
 
 def _outward(value: Any) -> Any:
-    return StoreRef.of(value) if isinstance(value, PersiDict) else value
+    if isinstance(value, PersiDict):
+        return StoreRef.of(value)
+    if isinstance(value, Mapping):
+        return _Options.of(value)
+    if type(value).__module__.partition(".")[0] in ("botocore", "boto3"):
+        raise TypeError(
+            f"a {type(value).__name__} cannot be sent to workers: give endpoint_url, region and "
+            "config as a dict of options, and the credentials by the environment of the workers"
+        )
+    return value
 
 
 def _inward(value: Any) -> Any:
     if isinstance(value, StoreRef):
         return value.open()
+    if isinstance(value, _Options):
+        return {name: _inward(each) for name, each in value.pairs}
     return _in_memory(value) if isinstance(value, _MemoryPlace) else value
 
 

@@ -95,10 +95,29 @@ def test_what_is_no_text_or_path_is_a_type_error(url):
         open_store(url)
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/prefix", "s3://bucket", "s3://b/p?region=eu-west-1"])
-def test_buckets_are_explained_as_long_as_they_are_not_there(url):
-    with pytest.raises(NotImplementedError, match="FileDirDict"):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://",
+        "s3:///prefix",
+        "s3://bucket/p?nonsense=1",
+        "s3://bucket/p?region",
+        "s3://bucket/p?region=a&region=b",
+        "s3://bucket/p#fragment",
+    ],
+)
+def test_urls_of_buckets_that_say_too_little_or_too_much(url):
+    with pytest.raises(ValueError, match=r"s3|query"):
         open_store(url)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"region": "eu-west-1"}, {"bucket_name": "b"}, {"root_prefix": "x"}, {"cache_dir": "y"}],
+)
+def test_what_the_url_of_a_bucket_says_is_not_said_again(params):
+    with pytest.raises(TypeError, match=next(iter(params))):
+        open_store("s3://bucket/prefix?region=us-east-1&cache_dir=x", **params)
 
 
 def test_formats_and_further_parameters_reach_the_dictionary(tmp_path):

@@ -21,7 +21,11 @@ CONFIG = {"max_pool_connections": 32}
 
 @pytest.fixture(autouse=True)
 def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    # those of the servers; nothing of the machine's user is read
+    set_credentials(monkeypatch)
+
+
+def set_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give those of the servers; nothing of the machine's user is read."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
