@@ -11,7 +11,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import _machine, _table, arrays, folders, importing, listings, memoized, small_items
+from benchmarks import (
+    _machine,
+    _table,
+    arrays,
+    folders,
+    importing,
+    listings,
+    memoized,
+    s3,
+    small_items,
+)
 from benchmarks._harness import Race, Result, run
 from benchmarks._scale import FULL, QUICK, Scale
 
@@ -22,8 +32,10 @@ SUBJECTS: dict[str, Callable[[Path, Scale], Iterator[Race]]] = {
     "arrays": arrays.races,
     "memoized": memoized.races,
     "import": importing.races,
+    "s3": s3.races,
 }
-LONG = ("listings", "arrays", "folders")
+LONG = ("listings", "arrays", "folders", "s3")
+DEFAULT = tuple(name for name in SUBJECTS if name != "s3")  # which needs servers, and minutes
 
 
 def main(argv: list[str]) -> None:
@@ -48,7 +60,7 @@ def _measure(folder: Path, options: argparse.Namespace, console: Console) -> lis
     scale = QUICK if options.quick else FULL
     results = []
     with console.status("") as status:
-        for name in options.only or SUBJECTS:
+        for name in options.only or DEFAULT:
             place = folder / name
             place.mkdir()
             for race in SUBJECTS[name](place, scale):
