@@ -34,13 +34,16 @@ SUBJECTS: dict[str, Callable[[Path, Scale], Iterator[Race]]] = {
     "import": importing.races,
     "s3": s3.races,
 }
-LONG = ("listings", "arrays", "folders", "s3")
+LONG = ("listings", "arrays", "folders")
+VERY_LONG = ("s3",)
 DEFAULT = tuple(name for name in SUBJECTS if name != "s3")  # which needs servers, and minutes
 
 
 def main(argv: list[str]) -> None:
     """Run, print, and save where asked."""
     options = _parser().parse_args(argv)
+    if "s3" in (options.only or ()) and not s3.READY.exists():
+        _parser().error("s3 needs servers, which `make .servers/ready` installs")
     console = Console(width=None if sys.stdout.isatty() else 110)
     if _machine.is_busy():
         console.print("[yellow]The machine is busy: the noise will be large.[/]")
@@ -65,8 +68,14 @@ def _measure(folder: Path, options: argparse.Namespace, console: Console) -> lis
             place.mkdir()
             for race in SUBJECTS[name](place, scale):
                 status.update(f"{name}: {race.title}")
-                results.append(run(race, scale.long_rounds if name in LONG else scale.rounds))
+                results.append(run(race, _rounds(name, scale)))
     return results
+
+
+def _rounds(name: str, scale: Scale) -> int:
+    if name in VERY_LONG:
+        return max(3, scale.long_rounds // 3)
+    return scale.long_rounds if name in LONG else scale.rounds
 
 
 def _told(options: argparse.Namespace) -> list[str]:

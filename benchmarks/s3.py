@@ -23,6 +23,7 @@ from benchmarks._s3_peers import THREADS, Boto3, Obstore, S3fs
 from benchmarks._scale import Scale
 from benchmarks.small_items import value_of
 
+READY = Path(__file__).parents[1] / ".servers" / "ready"
 BUCKET = "benchmarks"
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",

@@ -13,6 +13,7 @@ from persidict.exceptions import (
     DamagedItemError,
     LockTimeoutError,
     MutationPolicyError,
+    OutcomeUnknownError,
 )
 from persidict.exceptions import TransformConflictError as TransformConflictError
 from persidict.file_dir_dict import FileDirDict
@@ -103,6 +104,7 @@ __all__ = [
     "NonEmptyPersiDictKey",
     "NonEmptySafeStrTuple",
     "OperationResult",
+    "OutcomeUnknownError",
     "OverlappingMultiDict",
     "PersiDict",
     "PersiDictKey",

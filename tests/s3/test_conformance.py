@@ -66,16 +66,6 @@ class AppendOnly(Basic):
     settings: ClassVar[dict[str, Any]] = {"append_only": True}
 
 
-class Text(Basic):
-    settings: ClassVar[dict[str, Any]] = {
-        "serialization_format": "txt",
-        "base_class_for_values": str,
-    }
-    serialization_format = "txt"
-    any_value = Lacks("a text format stores strings")
-    typed = Lacks("a text format has one type of values")
-
-
 class Cached(Basic):
     def open(self, storage: Place, **options: Any) -> PersiDict[Any]:
         return storage.cached(**{**self.settings, **options})
@@ -102,11 +92,6 @@ class Once(AppendOnly):
         return WriteOnceDict(wrapped_dict=storage.basic(**{**self.settings, **options}))
 
 
-class OnceCached(AppendOnly):
-    def open(self, storage: Place, **options: Any) -> PersiDict[Any]:
-        return WriteOnceDict(wrapped_dict=storage.cached(**{**self.settings, **options}))
-
-
 class TestBasicOnMoto(OnMoto, Basic, DictSuite): ...
 
 
@@ -116,25 +101,16 @@ class TestBasicOnMinistack(OnMinistack, Basic, DictSuite): ...
 class TestBasicOnSeaweedFS(OnSeaweedFS, Basic, DictSuite): ...
 
 
-class TestTextOnSeaweedFS(OnSeaweedFS, Text, DictSuite): ...
-
-
 class TestAppendOnlyOnMoto(OnMoto, AppendOnly, AppendOnlyDictSuite): ...
 
 
 class TestAppendOnlyOnMinistack(OnMinistack, AppendOnly, AppendOnlyDictSuite): ...
 
 
-class TestAppendOnlyOnSeaweedFS(OnSeaweedFS, AppendOnly, AppendOnlyDictSuite): ...
-
-
 class TestCachedOnMoto(OnMoto, Cached, DictSuite): ...
 
 
 class TestCachedOnMinistack(OnMinistack, Cached, DictSuite): ...
-
-
-class TestCachedOnSeaweedFS(OnSeaweedFS, Cached, DictSuite): ...
 
 
 class TestViewOfCachedOnMoto(InSubdict, OnMoto, Cached, DictSuite): ...
@@ -150,9 +126,6 @@ class TestCachedAppendOnlyOnSeaweedFS(OnSeaweedFS, CachedAppendOnly, AppendOnlyC
 
 
 class TestOnceOnMinistack(OnMinistack, Once, WriteOnceDictSuite): ...
-
-
-class TestOnceCachedOnMoto(OnMoto, OnceCached, WriteOnceDictSuite): ...
 
 
 class Blobs(BlobStoreSuite):
