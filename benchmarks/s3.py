@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,9 @@ def _environment() -> Iterator[None]:
 
 def _on(server: Any, folder: Path, scale: Scale) -> Iterator[Race]:
     ours = _dict(server, "")
-    peers = [Boto3(server, BUCKET), S3fs(server, BUCKET), Obstore(server, BUCKET)]
+    # s3fs wants a botocore of its own choice, and is measured where somebody has installed it
+    kinds = (Boto3, Obstore, S3fs) if find_spec("s3fs") else (Boto3, Obstore)
+    peers = [kind(server, BUCKET) for kind in kinds]
     for race in (_small, _inserting, _in_threads, _cached, _many, _listing, _clearing, _large):
         for one in race(server, ours, peers, folder, scale):
             yield Race(f"{one.title}, {server.name}", one.baseline, one.others)
@@ -185,7 +188,7 @@ def _many(server: Any, ours: Any, peers: Any, folder: Path, scale: Scale) -> Ite
 def _listing(server: Any, ours: Any, peers: Any, folder: Path, scale: Scale) -> Iterator[Race]:
     size, prefix = scale.listings[0], "listing"
     with ThreadPoolExecutor(THREADS) as threads:
-        deque(threads.map(lambda n: peers[2].put(f"{prefix}/k{n}.pkl", b"N."), range(size)), 0)
+        deque(threads.map(lambda n: peers[1].put(f"{prefix}/k{n}.pkl", b"N."), range(size)), 0)
     listed = _dict(server, prefix)
 
     def contender(name: str, names: Callable[[], Any], target: Target | None = None) -> Contender:
@@ -207,24 +210,27 @@ def _clearing(server: Any, ours: Any, peers: Any, folder: Path, scale: Scale) ->
 
     def fill() -> None:
         with ThreadPoolExecutor(THREADS) as threads:
-            deque(threads.map(lambda name: peers[2].put(name, b"N."), names), maxlen=0)
+            deque(threads.map(lambda name: peers[1].put(name, b"N."), names), maxlen=0)
 
     def contender(name: str, remove: Callable[[], object]) -> Contender:
         return Contender(name, timed(remove, size, before=fill))
 
-    boto3, s3fs, obstore = peers
+    boto3, obstore, *more = peers
     first = contender("boto3, one by one", lambda: boto3.remove(names))
     others = [
         contender("boto3 in batches", lambda: boto3.remove_in_batches(names)),
-        contender("s3fs", lambda: s3fs.remove_in_batches(names)),
         contender("obstore", lambda: obstore.remove_in_batches(names)),
+        *[
+            contender(one.name, lambda one=one: one.remove_in_batches(names))  # type: ignore[misc]
+            for one in more
+        ],
         contender(f"{NAME} clear()", cleared.clear),
     ]
     yield Race(f"removal of {size:,}", first, others)
 
 
 def _large(server: Any, ours: Any, peers: Any, folder: Path, scale: Scale) -> Iterator[Race]:
-    boto3, _, obstore = peers
+    boto3, obstore, *_ = peers
     array = np.random.default_rng(1).integers(0, 255, scale.array_mb * 10**7, np.uint8)
     title = f"array of {scale.array_mb * 10} MB"
 
