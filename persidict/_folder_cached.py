@@ -12,7 +12,7 @@ from persidict._words import IF_ABSENT, Guard, Item, Stat
 from persidict.cached_appendonly_dict import AppendOnlyDictCached
 from persidict.cached_mutable_dict import MutableDictCached
 from persidict.jokers_and_status_flags import ETagValue, ValueType
-from persidict.persi_dict import PersiDict, PersiDictKey
+from persidict.persi_dict import PersiDictKey
 from persidict.safe_str_tuple import NonEmptySafeStrTuple
 
 _BATCH = 1000  # keys, listed before the missing ones among them are read
@@ -108,21 +108,21 @@ def _iterate(cached: Any, result_type: set[str]) -> Iterator[Any]:
 
 
 def _items(
-    main: PersiDict[Any],
+    main: Any,  # a `StoredDict`
     current: Callable[[NonEmptySafeStrTuple, Stat], Item[Any] | None],
     fetched: Callable[[NonEmptySafeStrTuple, Item[Any]], None],
 ) -> Iterator[tuple[NonEmptySafeStrTuple, Item[Any]]]:
     """Yield items of a listing: from the cache where it is current, else from the main dict."""
-    scan: Any = main._scan(stats=True)
+    scan = main._scan_sized()
     while batch := list(islice(scan, _BATCH)):
         missing = []
-        for key, stat in batch:
+        for key, stat, name, size in batch:
             item = current(key, stat)
             if item is None:
-                missing.append(key)
+                missing.append((key, name, size))
             else:
                 yield key, Item(item.value, stat)
-        for key, item in main._read_each(missing):  # type: ignore[attr-defined]
+        for key, item in main._read_items(missing):
             fetched(key, item)
             yield key, item
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from persidict._words import IF_ABSENT, Guard, Item, Stat
@@ -100,13 +100,7 @@ class ItemDict(PersiDict[ValueType]):
 
     def _scan_items(self) -> Iterator[tuple[NonEmptySafeStrTuple, Item[ValueType]]]:
         """Yield keys with values and stats of one version; what vanished since is left out."""
-        return self._read_each(key for key, _ in self._scan(stats=False))
-
-    def _read_each(
-        self, keys: Iterable[NonEmptySafeStrTuple]
-    ) -> Iterator[tuple[NonEmptySafeStrTuple, Item[ValueType]]]:
-        """Read many items in order; absent ones are left out."""
-        for key in keys:
+        for key, _ in self._scan(stats=False):
             item = self._checked_read(key)
             if item is not None:
                 yield key, item

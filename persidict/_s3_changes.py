@@ -86,15 +86,16 @@ class Change:
         Raises `OutcomeUnknownError` if others have changed the object since, and whether `act` was
         carried out before cannot be told.
         """
-        failure: Exception | None = None
+        resent = False
         for attempt in range(_ATTEMPTS):
             try:
                 return act()
             except (ClientError, *NETWORK) as error:
-                if _is_final(error, resent=failure is not None):
+                if _is_final(error, resent=resent):
                     return None
                 failure = error
             if not (isinstance(failure, ClientError) and is_undecided(failure)):
+                resent = True
                 found = self._look_after(failure)
                 if found is not None and found.write == self._name:
                     return found.stat
@@ -102,7 +103,6 @@ class Change:
                     return None
                 self._check_undone(found, failure)
             pause(min(attempt, _LONGEST_PAUSE))
-        assert failure is not None
         raise failure
 
     def _look_after(self, failure: Exception) -> Found | None:

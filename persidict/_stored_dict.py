@@ -93,11 +93,6 @@ class StoredDict(ItemDict[ValueType]):
         # by the names that are there: nothing is signed again
         return self._read_items(self._scan_names())
 
-    def _read_each(
-        self, keys: Iterable[NonEmptySafeStrTuple]
-    ) -> Iterator[tuple[NonEmptySafeStrTuple, Item[ValueType]]]:
-        return self._read_items((key, self._name(key), 0) for key in keys)
-
     def _read_items(
         self, wanted: Iterable[tuple[NonEmptySafeStrTuple, str, int]]
     ) -> Iterator[tuple[NonEmptySafeStrTuple, Item[ValueType]]]:
@@ -108,6 +103,16 @@ class StoredDict(ItemDict[ValueType]):
                 if checked:
                     self._check_value(item.value)
                 yield key, item
+
+    def _scan_sized(self) -> Iterator[tuple[NonEmptySafeStrTuple, Stat, str, int]]:
+        """Yield keys with stats, names and sizes, from listings that have them all."""
+        for listed in self._store.scan(self._suffix, stats=True):
+            assert listed.stats is not None
+            sizes = listed.sizes or repeat(0, len(listed.stems))
+            rows = zip(self._keys(listed), listed.stats, listed.stems, sizes, strict=True)
+            for key, stat, stem, size in rows:
+                if key is not None:
+                    yield key, stat, f"{listed.folder}{stem}{self._suffix}", size
 
     def _scan_names(self) -> Iterator[tuple[NonEmptySafeStrTuple, str, int]]:
         for listed in self._store.scan(self._suffix, stats=False):

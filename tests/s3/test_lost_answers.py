@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from persidict import (
     BasicS3Dict,
     MutationPolicyError,
 )
+from persidict._s3_bucket import Bucket
 from persidict.exceptions import OutcomeUnknownError
 
 from .conftest import Place
@@ -298,3 +300,52 @@ def test_an_error_of_the_server_is_not_an_absent_item(line: Line) -> None:
         d.get_item_if("k", condition=ETAG_IS_THE_SAME, expected_etag=ITEM_NOT_AVAILABLE).new_value
         == 1
     )
+
+
+def test_removals_that_the_server_was_too_busy_for(
+    real: Place, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some of a batch fail inside of an answer of success; they are sent again, and only they."""
+    d = real.basic()
+    d.update({f"k{n}": n for n in range(5)})
+    ask, sent = Bucket.ask, []
+
+    def some_fail(self: Bucket, operation: str, **args: Any) -> Any:
+        if operation != "delete_objects":
+            return ask(self, operation, **args)
+        sent.append(len(args["Delete"]["Objects"]))
+        busy = args["Delete"]["Objects"][:2] if len(sent) == 1 else []
+        args["Delete"]["Objects"] = args["Delete"]["Objects"][len(busy) :]
+        answer = ask(self, operation, **args)
+        return answer | {"Errors": [{"Key": one["Key"], "Code": "SlowDown"} for one in busy]}
+
+    monkeypatch.setattr(Bucket, "ask", some_fail)
+    d.clear()
+    assert sent == [5, 2]
+    assert len(d) == 0
+    assert len(pauses) == 1
+
+
+def test_a_removal_in_a_batch_that_is_refused(real: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    d = real.basic()
+    d["k"] = 1
+    ask = Bucket.ask
+
+    def refuse(self: Bucket, operation: str, **args: Any) -> Any:
+        if operation != "delete_objects":
+            return ask(self, operation, **args)
+        return {"Errors": [{"Key": "k", "Code": "AccessDenied", "Message": "no"}]}
+
+    monkeypatch.setattr(Bucket, "ask", refuse)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        d.clear()
+
+
+def test_an_unknown_outcome_travels_between_processes(line: Line) -> None:
+    d = line.open()
+    d["k"] = 1
+    line.fails("DELETE", DropAfter())
+    with pytest.raises(OutcomeUnknownError) as caught:
+        d.pop("k")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.key, again.backend) == (str(caught.value), caught.value.key, "s3")
