@@ -8,12 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from persidict import (
-    LocalDict,
-    MutableDictCached,
-    PersiDict,
-    WriteOnceDict,
-)
+from persidict import PersiDict
 from persidict._s3_blobs import S3Blobs
 from persidict._s3_bucket import Bucket
 from persidict.safe_str_tuple import NonEmptySafeStrTuple
@@ -25,7 +20,6 @@ from persidict.testing import (
     DictSuite,
     InSubdict,
     Lacks,
-    WriteOnceDictSuite,
 )
 
 from .conftest import Place, moto_place, place_on
@@ -71,25 +65,9 @@ class Cached(Basic):
         return storage.cached(**{**self.settings, **options})
 
 
-class BehindMemory(Basic):
-    """The wrapper that anybody can put around any dictionary."""
-
-    fresh_etag = Lacks("another handle's writes do not reach this handle's cached etags")
-
-    def open(self, storage: Place, **options: Any) -> PersiDict[Any]:
-        return MutableDictCached(
-            main_dict=storage.basic(**options), data_cache=LocalDict(), etag_cache=LocalDict()
-        )
-
-
 class CachedAppendOnly(AppendOnly):
     def open(self, storage: Place, **options: Any) -> PersiDict[Any]:
         return storage.cached(**{**self.settings, **options})
-
-
-class Once(AppendOnly):
-    def open(self, storage: Place, **options: Any) -> PersiDict[Any]:
-        return WriteOnceDict(wrapped_dict=storage.basic(**{**self.settings, **options}))
 
 
 class TestBasicOnMoto(OnMoto, Basic, DictSuite): ...
@@ -101,31 +79,13 @@ class TestBasicOnMinistack(OnMinistack, Basic, DictSuite): ...
 class TestBasicOnSeaweedFS(OnSeaweedFS, Basic, DictSuite): ...
 
 
-class TestAppendOnlyOnMoto(OnMoto, AppendOnly, AppendOnlyDictSuite): ...
-
-
 class TestAppendOnlyOnMinistack(OnMinistack, AppendOnly, AppendOnlyDictSuite): ...
-
-
-class TestCachedOnMoto(OnMoto, Cached, DictSuite): ...
-
-
-class TestCachedOnMinistack(OnMinistack, Cached, DictSuite): ...
 
 
 class TestViewOfCachedOnMoto(InSubdict, OnMoto, Cached, DictSuite): ...
 
 
-class TestBehindMemoryOnMoto(OnMoto, BehindMemory, DictSuite): ...
-
-
-class TestCachedAppendOnlyOnMoto(OnMoto, CachedAppendOnly, AppendOnlyCachedDictSuite): ...
-
-
 class TestCachedAppendOnlyOnSeaweedFS(OnSeaweedFS, CachedAppendOnly, AppendOnlyCachedDictSuite): ...
-
-
-class TestOnceOnMinistack(OnMinistack, Once, WriteOnceDictSuite): ...
 
 
 class Blobs(BlobStoreSuite):
