@@ -14,7 +14,6 @@ from persidict._s3_bucket import Bucket
 from persidict.safe_str_tuple import NonEmptySafeStrTuple
 from persidict.testing import (
     AppendOnlyCachedDictSuite,
-    AppendOnlyDictSuite,
     BlobStoreSuite,
     DictFixtures,
     DictSuite,
@@ -79,10 +78,7 @@ class TestBasicOnMinistack(OnMinistack, Basic, DictSuite): ...
 class TestBasicOnSeaweedFS(OnSeaweedFS, Basic, DictSuite): ...
 
 
-class TestAppendOnlyOnMinistack(OnMinistack, AppendOnly, AppendOnlyDictSuite): ...
-
-
-class TestViewOfCachedOnMoto(InSubdict, OnMoto, Cached, DictSuite): ...
+class TestViewOfCachedOnMinistack(InSubdict, OnMinistack, Cached, DictSuite): ...
 
 
 class TestCachedAppendOnlyOnSeaweedFS(OnSeaweedFS, CachedAppendOnly, AppendOnlyCachedDictSuite): ...

@@ -13,7 +13,7 @@ from persidict.testing.stateful import AnyDictMachine, AppendOnlyDictMachine, Di
 from .conftest import Place
 
 SETTINGS = settings(
-    max_examples=3,
+    max_examples=2,
     stateful_step_count=12,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],  # what fails here is made smaller in memory
