@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from persidict import PersiDict
+from persidict import LocalDict, MutableDictCached, PersiDict
 from persidict._s3_blobs import S3Blobs
 from persidict._s3_bucket import Bucket
 from persidict.safe_str_tuple import NonEmptySafeStrTuple
@@ -49,8 +49,12 @@ class Basic(DictFixtures):
     def open(self, storage: Place, **options: Any) -> PersiDict[Any]:
         return storage.basic(**{**self.settings, **options})
 
+    def bucket_dict(self, d: Any) -> Any:
+        """The dictionary whose items are objects."""
+        return d
+
     def plant_unreadable(self, storage: Place, key: NonEmptySafeStrTuple) -> None:
-        d = self.open(storage)
+        d = self.bucket_dict(self.open(storage))
         below = d.root_prefix.removeprefix(storage.prefix)
         storage.put(f"{below}{'/'.join(key.strings)}.{d.serialization_format}", b"\xff\xfe\xff")
 
@@ -62,6 +66,20 @@ class AppendOnly(Basic):
 class Cached(Basic):
     def open(self, storage: Place, **options: Any) -> PersiDict[Any]:
         return storage.cached(**{**self.settings, **options})
+
+
+class BehindMemory(Basic):
+    """The wrapper that anybody can put around any dictionary."""
+
+    fresh_etag = Lacks("another handle's writes do not reach this handle's cached etags")
+
+    def open(self, storage: Place, **options: Any) -> PersiDict[Any]:
+        return MutableDictCached(
+            main_dict=storage.basic(**options), data_cache=LocalDict(), etag_cache=LocalDict()
+        )
+
+    def bucket_dict(self, d: Any) -> Any:
+        return d._main_dict
 
 
 class CachedAppendOnly(AppendOnly):
@@ -76,6 +94,9 @@ class TestBasicOnMinistack(OnMinistack, Basic, DictSuite): ...
 
 
 class TestBasicOnSeaweedFS(OnSeaweedFS, Basic, DictSuite): ...
+
+
+class TestBehindMemoryOnMinistack(OnMinistack, BehindMemory, DictSuite): ...
 
 
 class TestViewOfCachedOnMinistack(InSubdict, OnMinistack, Cached, DictSuite): ...

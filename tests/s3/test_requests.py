@@ -250,7 +250,7 @@ def test_items_of_an_append_only_cache(place: Place, requests: Requests) -> None
         assert len(costs(requests, lambda: list(d.items()), LIST, *[GET] * fetched)) == 2
 
 
-@pytest.mark.parametrize("count", [1001])
+@pytest.mark.parametrize("count", [1000, 1001])
 def test_listing_and_clearing_many(ministack: Any, clients: Any, tmp_path: Any, count: int) -> None:
     """A page for each thousand, a batch for each thousand."""
     place = place_on(ministack, clients, tmp_path)
