@@ -94,8 +94,8 @@ class Change:
                 if _is_final(error, resent=resent):
                     return None
                 failure = error
-            if not (isinstance(failure, ClientError) and is_undecided(failure)):
-                resent = True
+            resent = resent or _may_be_done(failure)
+            if not _is_undecided(failure):
                 found = self._look_after(failure)
                 if found is not None and found.write == self._name:
                     return found.stat
@@ -148,6 +148,15 @@ def _is_final(error: Exception, *, resent: bool) -> bool:
     if not (is_unmet(error) or is_absence(error)):
         raise error
     return not (resent or was_resent(error))
+
+
+def _is_undecided(failure: Exception) -> bool:
+    return isinstance(failure, ClientError) and is_undecided(failure)
+
+
+def _may_be_done(failure: Exception) -> bool:
+    """True unless the only request ever sent was one that the server would not decide."""
+    return not (_is_undecided(failure) and not was_resent(failure))
 
 
 def look(bucket: Bucket, key: str) -> Found | None:

@@ -141,7 +141,8 @@ def test_histories_with_faults(proxied: tuple[FaultProxy, Any, Place], kind: str
         try:
             check(ops)
         except Violation as violation:
-            wrong.append(f"HISTORY_SEED={SEED} {kind} {index}: {violation}")
+            told = "\n".join(map(str, sorted(ops, key=lambda op: (op.key, op.start))))
+            wrong.append(f"HISTORY_SEED={SEED} {kind} {index}: {violation}\n{told}")
     assert not wrong, "\n".join(wrong)
 
 

@@ -232,6 +232,21 @@ def test_undecided_is_asked_again(line: Line, method: str, times: int) -> None:
         assert d.pop("k") == 1
 
 
+@pytest.mark.parametrize("fault", LOST, ids=NAMES)
+def test_undecided_after_a_lost_answer(line: Line, fault: Fault) -> None:
+    """The SDK repeats what was lost, and reports only the 409 to that."""
+    faults = [fault, Answer(409, "ConditionalRequestConflict")]
+    d = line.open()
+    d["k"] = 1
+    line.fails("PUT", *faults)
+    given = []
+    assert d.transform_item("k", transformer=lambda v: given.append(v) or v + 1).new_value == 2
+    assert given == [1]
+    line.fails("DELETE", *faults)
+    with pytest.raises(OutcomeUnknownError):
+        d.pop("k")
+
+
 def test_undecided_for_ever_is_an_error(line: Line) -> None:
     d = line.open()
     line.fails("PUT", *[Answer(409, "ConditionalRequestConflict")] * 100)
