@@ -48,7 +48,8 @@ def main(argv: list[str]) -> None:
     if _machine.is_busy():
         console.print("[yellow]The machine is busy: the noise will be large.[/]")
     with tempfile.TemporaryDirectory(dir=options.dir, prefix="benchmarks-") as folder:
-        machine = _machine.describe(Path(folder))
+        peers = _machine.S3_PEERS if options.only == ["s3"] else _machine.PEERS
+        machine = _machine.describe(Path(folder), peers)
         results = _measure(Path(folder), options, console)
     _table.show(results, machine, console)
     if options.json:

@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,16 +14,17 @@ from benchmarks._peers import dbm_name
 
 MEMORY = Path("/dev/shm")
 PEERS = ("persidict", "diskcache", "joblib", "zict", "lz4", "numpy")
+S3_PEERS = ("persidict", "boto3", "obstore", "s3fs", "aiobotocore")
 
 
-def describe(place: Path) -> dict[str, str]:
+def describe(place: Path, peers: Sequence[str] = PEERS) -> dict[str, str]:
     """Return what matters for the figures, without names or paths of this machine."""
     return {
         "processor": f"{os.cpu_count()} x {_processor()}",
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
         "file system": _file_system(place),
         "Python": platform.python_version(),
-        "versions": ", ".join(f"{name} {_version(name)}" for name in PEERS),
+        "versions": ", ".join(f"{name} {_version(name)}" for name in peers),
         "dbm of shelve": dbm_name(),
         "load at the start": f"{os.getloadavg()[0]:.2f}",
     }

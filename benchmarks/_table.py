@@ -78,7 +78,7 @@ def target_text(target: Target | None) -> str:
     """Return a target in words, or nothing."""
     if target is None:
         return ""
-    bounds = [] if target.ratio is None else [f"≤ {target.ratio:g} x"]
+    bounds = [] if target.ratio is None else [f"≤ {target.ratio:.3g} x"]
     bounds += [] if target.seconds is None else [f"≤ {seconds_text(target.seconds)}"]
     return ", ".join(bounds)
 
