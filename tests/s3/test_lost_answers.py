@@ -156,8 +156,7 @@ def test_a_server_that_stays_away(line: Line) -> None:
     assert "could not be found out" in "".join(caught.value.__notes__)
 
 
-@pytest.mark.parametrize("fault", LOST, ids=NAMES)
-def test_another_who_has_replaced_what_we_wanted_to_replace(line: Line, fault: Fault) -> None:
+def test_another_who_has_replaced_what_we_wanted_to_replace(line: Line) -> None:
     """He says what he has replaced: so we had not, and it is a plain conflict."""
     d = line.open()
     d["k"] = 1
@@ -166,7 +165,7 @@ def test_another_who_has_replaced_what_we_wanted_to_replace(line: Line, fault: F
     def rival_comes_first() -> None:
         line.rival.set_item_if("k", value=7, condition=ETAG_IS_THE_SAME, expected_etag=etag)
 
-    line.fails("PUT", *[DropBefore()], then=rival_comes_first)
+    line.fails("PUT", DropBefore(), then=rival_comes_first)
     result = d.set_item_if("k", value=2, condition=ETAG_IS_THE_SAME, expected_etag=etag)
     assert not result.condition_was_satisfied
     assert result.new_value == line.rival["k"] == 7
@@ -187,6 +186,17 @@ def test_another_who_has_replaced_what_we_have_written(line: Line, fault: Fault)
         d.set_item_if("k", value=2, condition=ETAG_IS_THE_SAME, expected_etag=etag)
     assert line.rival["k"] == 102
     assert caught.value.key.endswith("k.pkl")
+
+
+@pytest.mark.parametrize("fault", LOST, ids=NAMES)
+def test_another_who_has_replaced_what_we_have_inserted(line: Line, fault: Fault) -> None:
+    d = line.open()
+    line.fails(
+        "PUT", fault, then=lambda: line.rival.transform_item("k", transformer=lambda v: v + 100)
+    )
+    with pytest.raises(OutcomeUnknownError):
+        d.setdefault("k", 1)
+    assert line.rival["k"] == 101
 
 
 def test_another_who_inserts_into_an_append_only_dict(line: Line) -> None:
