@@ -199,6 +199,23 @@ def test_another_who_has_replaced_what_we_have_inserted(line: Line, fault: Fault
     assert line.rival["k"] == 101
 
 
+@pytest.mark.parametrize("fault", LOST, ids=NAMES)
+def test_another_who_has_removed_what_we_have_inserted(line: Line, fault: Fault) -> None:
+    """The repeated request met our object; the look after the refusal finds none."""
+    d = line.open()
+    waiting = [fault]
+
+    def decide(request: Request) -> Fault | None:
+        if request.method == "HEAD":
+            line.rival.discard("k")
+        return waiting.pop() if waiting and request.method == "PUT" else None
+
+    line.proxy.decide = decide
+    with pytest.raises(OutcomeUnknownError):
+        d.setdefault("k", 1)
+    assert "k" not in line.rival
+
+
 def test_another_who_inserts_into_an_append_only_dict(line: Line) -> None:
     """Nothing is ever removed there, so an item of another proves that ours was not inserted."""
     d = line.open(append_only=True)
