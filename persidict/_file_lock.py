@@ -13,9 +13,9 @@ from hashlib import blake2b
 from threading import get_ident
 from typing import TypeVar
 
-from persidict._owner import is_gone, is_local, new_token
 from persidict._retry import retried
 from persidict.exceptions import BackendError, LockTimeoutError
+from persidict.owners import is_gone, is_local, new_token
 
 T = TypeVar("T")
 

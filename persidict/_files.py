@@ -11,11 +11,11 @@ from contextlib import suppress
 
 from persidict._blobs import Blob
 from persidict._buffers import LARGE, Buffer, new_buffer
-from persidict._owner import new_token
 from persidict._retry import retried
 from persidict._windows import open_for_reading
 from persidict._words import Item, Stat
 from persidict.jokers_and_status_flags import VALUE_NOT_RETRIEVED, ETagIfExists, ETagValue
+from persidict.owners import new_token
 
 TEMP_PREFIX = ".__tmp__"
 ABSENT = (FileNotFoundError, NotADirectoryError)

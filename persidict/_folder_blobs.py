@@ -113,13 +113,16 @@ class FolderBlobs(BlobStore):
             sync_directory(folder)
         return stat_of(published)
 
-    def write_dated(self, name: str, data: Buffer, mtime_ns: int) -> None:
-        """Write over whatever is there, with a time that is given and in the same step."""
+    def write_dated(self, name: str, data: Buffer, mtime_ns: int, *, over: bool = True) -> None:
+        """Write, over whatever is there unless told otherwise, with a time, in a single step."""
         path = self.where(name)
         temp, _ = retried(write_temp, _folder_of(path), data, durable=False)
         try:
             os.utime(temp, ns=(mtime_ns, mtime_ns))
-            retried(os.replace, temp, path)
+            if over or link(temp, path) is None:
+                retried(os.replace, temp, path)
+            else:
+                unlink(temp)
         except BaseException:
             unlink(temp)
             raise

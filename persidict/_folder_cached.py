@@ -49,10 +49,19 @@ class FolderCachedDict(MutableDictCached[ValueType]):
         value: Any = item.value
         written = self._data_cache._write(key, value, None)
         assert written is not None
-        etags: Any = self._etag_cache
-        etags._store.write_dated(etags._name(key), item.stat.etag.encode(), _date(written))
+        self._date_etag(key, item.stat.etag, _date(written))
         if self.limit:
             self.limit.add(_size(written))
+
+    def _remember_etag(self, key: NonEmptySafeStrTuple, etag: ETagValue) -> None:
+        # of a time that no file of a value has: others may be writing an older value just now
+        self._date_etag(key, etag, 0, over=False)
+
+    def _date_etag(
+        self, key: NonEmptySafeStrTuple, etag: ETagValue, date: int, *, over: bool = True
+    ) -> None:
+        etags: Any = self._etag_cache
+        etags._store.write_dated(etags._name(key), etag.encode(), date, over=over)
 
     def _generic_iter(self, result_type: set[str]) -> Iterator[Any]:
         return _iterate(self, result_type)

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from persidict._file_lock import LOCK_PREFIX, break_lock, holder_of
 from persidict._files import TEMP_PREFIX, unlink
-from persidict._owner import is_gone, is_local
+from persidict.owners import is_gone, is_local
 
 ABANDONED = 24 * 3600.0  # seconds after which what nobody can vouch for counts as left over
 _PATIENCE = 1.0  # seconds for somebody else who breaks the same lock

@@ -16,6 +16,7 @@ from persidict._retry import pause
 from persidict._s3_bucket import Bucket, stat_of
 from persidict._s3_bulk import BulkReader
 from persidict._s3_changes import Change, condition_of, look
+from persidict._s3_errors import advise
 from persidict._s3_proof import obeys, require_conditions
 from persidict._s3_reads import read
 from persidict._s3_writes import Upload, write, write_if
@@ -85,7 +86,7 @@ class S3Blobs(BlobStore):
         )
 
     def _read_one_of_many(self, name: str, size: int) -> Blob | None:
-        if self._bulk is not None and self._bulk.takes(size):
+        if self._bulk is not None and self._bulk.takes(self.prefix + name, size):
             blob = self._bulk.read(self.prefix + name)
             if blob is not None:
                 return blob
@@ -107,22 +108,25 @@ class S3Blobs(BlobStore):
             if found is None:
                 return False
             # nobody else is told that he has removed this version
-            if self._remove_if(key, Guard(found.stat.etag)):
+            if self._remove_if(key, Guard(found.stat.etag), seen=found.stat):
                 return True
         raise ConcurrencyConflictError(key, _ROUNDS)
 
-    def _remove_if(self, key: str, guard: Guard) -> bool:
+    def _remove_if(self, key: str, guard: Guard, seen: Stat | None = None) -> bool:
         condition = condition_of(guard)
         if guard.expected is ITEM_NOT_AVAILABLE or condition is None:
             return False
         if not self._removals_are_exact():
-            found = look(self.bucket, key)
-            if found is None or not guard.holds(found.stat.etag):
+            if not (seen or self._is_met(key, guard)):
                 return False
             condition = {}
         remove = partial(self.bucket.ask, "delete_object", Key=key, **condition)
         change = Change(self.bucket, key, guard, items_stay=False)
         return change.outcome(remove) is not None
+
+    def _is_met(self, key: str, guard: Guard) -> bool:
+        found = look(self.bucket, key)
+        return found is not None and guard.holds(found.stat.etag)
 
     def _removals_are_exact(self) -> bool:
         return obeys(self.bucket, "delete_object", self.prefix)
@@ -143,7 +147,9 @@ class S3Blobs(BlobStore):
         errors: list[dict[str, Any]] = answer.get("Errors", [])
         for error in errors:
             if error.get("Code") not in (*_PASSING, "NoSuchKey"):
-                raise ClientError({"Error": error}, "DeleteObjects")
+                failure = ClientError({"Error": error}, "DeleteObjects")
+                advise(failure, self.bucket.place)
+                raise failure
         return [error["Key"] for error in errors if error["Code"] in _PASSING]
 
     def scan(self, suffix: str, *, stats: bool) -> Iterator[Listed]:

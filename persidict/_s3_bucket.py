@@ -29,6 +29,8 @@ _clients: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def _forget_connections() -> None:
+    global _making  # noqa: PLW0603 - the only way to give the child another lock
+    _making = threading.Lock()  # another thread of the parent may have held it
     # a connection that two processes write to carries answers to the wrong one
     for client in list(_clients):
         client.close()
@@ -46,14 +48,25 @@ def new_client(*, session: Any, region: str | None, endpoint_url: str | None, co
     wanted = Config(**config) if isinstance(config, Mapping) else config
     if not isinstance(wanted, Config | None):
         raise TypeError(f"config must be a botocore.config.Config or a mapping, not {config!r}")
-    with _making:
-        maker = import_module("boto3") if session is None else session
-        return maker.client(
-            "s3",
-            region_name=region,
-            endpoint_url=endpoint_url,
-            config=Config(**options).merge(wanted or Config()),
-        )
+    try:
+        with _making:
+            maker = import_module("boto3") if session is None else session
+            return maker.client(
+                "s3",
+                region_name=region,
+                endpoint_url=endpoint_url,
+                config=_merged(Config(**options), wanted or Config()),
+            )
+    except BotoCoreError as error:
+        advise(error, f"endpoint {endpoint_url or 'of Amazon'}")
+        raise
+
+
+def _merged(ours: Config, wanted: Config) -> Config:
+    """Return what is wanted, and ours where nothing is; the options for S3 one by one."""
+    merged = ours.merge(wanted)
+    both = {**(getattr(ours, "s3", None) or {}), **(getattr(wanted, "s3", None) or {})}
+    return merged.merge(Config(s3=both)) if both else merged
 
 
 class Bucket:

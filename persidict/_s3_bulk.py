@@ -49,9 +49,9 @@ class BulkReader:
             and (_is_plain(bucket.endpoint) or "AWS_CA_BUNDLE" not in os.environ)
         )
 
-    def takes(self, size: int) -> bool:
-        """True if an object of this size is read faster by `read` than by boto3."""
-        if not self._is_usable or size >= LARGE:
+    def takes(self, key: str, size: int) -> bool:
+        """True if this object is read faster by `read` than by boto3, and no other in its place."""
+        if not self._is_usable or size >= LARGE or not _is_literal(key) or not _is_alive_here():
             return False
         return _listeners(self._bucket.client) == self._listeners
 
@@ -60,6 +60,7 @@ class BulkReader:
         try:
             import obstore
 
+            _threads_of.add(os.getpid())
             answer = obstore.get(self._opened(), key)
             return Item(bytes(answer.bytes()), _stat_of(answer.meta))
         except FileNotFoundError:
@@ -91,6 +92,19 @@ class BulkReader:
             "token": found.token,
             "expires_at": None,
         }
+
+
+_threads_of: set[int] = set()  # the process in which obstore has started its threads
+
+
+def _is_alive_here() -> bool:
+    """False in a forked child, which has no threads of its parent, and would wait for them."""
+    return not _threads_of or os.getpid() in _threads_of
+
+
+def _is_literal(key: str) -> bool:
+    """True if obstore asks for this very key: it takes keys for paths, and tidies them up."""
+    return all(part not in ("", ".", "..") for part in key.split("/"))
 
 
 def _is_plain(url: str) -> bool:

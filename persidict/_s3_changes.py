@@ -13,6 +13,7 @@ from persidict._retry import pause
 from persidict._s3_bucket import Bucket, stat_of
 from persidict._s3_errors import (
     NETWORK,
+    UNREACHABLE,
     code_of,
     is_absence,
     is_undecided,
@@ -95,7 +96,8 @@ class Change:
                     return None
                 failure = error
             resent = resent or _may_be_done(failure)
-            if not _is_undecided(failure):
+            is_last = attempt == _ATTEMPTS - 1
+            if not _is_undecided(failure) or (is_last and resent):
                 found = self._look_after(failure)
                 if found is not None and found.write == self._name:
                     return found.stat
@@ -108,9 +110,11 @@ class Change:
     def _look_after(self, failure: Exception) -> Found | None:
         try:
             return look(self._bucket, self._key)
-        except (ClientError, BotoCoreError):
-            failure.add_note("whether the change was carried out could not be found out")
-            raise failure from None
+        except (ClientError, BotoCoreError) as error:
+            if isinstance(failure, UNREACHABLE):
+                failure.add_note("whether the change was carried out could not be found out")
+                raise failure from None
+            raise self._unknown(f"the server cannot be asked ({error})") from failure
 
     def _was_beaten(self, found: Found | None) -> bool:
         """True if another has changed what we wanted to change: then we have not."""
@@ -123,20 +127,23 @@ class Change:
 
     def _check_undone(self, found: Found | None, failure: Exception) -> None:
         """Raise unless the object is as if nothing had been done and the server asks to repeat."""
-        is_refusal = isinstance(failure, ClientError) and not is_unknown(failure)
+        is_refusal = isinstance(failure, ClientError) and _is_refusal(failure)
         # what was there when an insertion was refused, and is gone, may have been ours
         is_gone = found is None and is_refusal and self._guard == IF_ABSENT
         if is_gone or not self._guard.holds(etag_of(found.stat if found else None)):
-            raise OutcomeUnknownError(
-                f"the answer about {self._key!r} was lost, and others have changed the object "
-                "since: whether this change was carried out before theirs cannot be told",
-                backend="s3",
-                operation="write",
-                key=self._key,
-            ) from failure
+            raise self._unknown("others have changed the object") from failure
         if not is_refusal:
-            failure.add_note("the object is as it was before")
+            failure.add_note("the object is as it was before, or as if it were")
             raise failure
+
+    def _unknown(self, reason: str) -> OutcomeUnknownError:
+        return OutcomeUnknownError(
+            f"the server failed, or its answer about {self._key!r} was lost, and {reason}: "
+            "whether this change was carried out before that cannot be told",
+            backend="s3",
+            operation="write",
+            key=self._key,
+        )
 
 
 def _is_final(error: Exception, *, resent: bool) -> bool:
@@ -145,9 +152,16 @@ def _is_final(error: Exception, *, resent: bool) -> bool:
         return False
     if is_undecided(error) or is_unknown(error) or code_of(error) == "NoSuchUpload":
         return False
-    if not (is_unmet(error) or is_absence(error)):
+    if resent or was_resent(error):
+        return False  # whatever it is, it may come after a success
+    if not _is_refusal(error):
         raise error
-    return not (resent or was_resent(error))
+    return True
+
+
+def _is_refusal(error: ClientError) -> bool:
+    """True if the server says that the object, or the upload, is not what it should be."""
+    return is_unmet(error) or is_absence(error) or code_of(error) == "NoSuchUpload"
 
 
 def _is_undecided(failure: Exception) -> bool:

@@ -7,6 +7,7 @@ from botocore.exceptions import (
     ClientError,
     ConnectionError,  # noqa: A004  # botocore's
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
     FlexibleChecksumError,
     HTTPClientError,
@@ -17,6 +18,7 @@ from botocore.exceptions import (
     ProfileNotFound,
     ProxyConnectionError,
     SSLError,
+    SSOError,
 )
 
 NETWORK = (HTTPClientError, ConnectionError)
@@ -90,12 +92,18 @@ _BY_CODE = {
     "AccessDenied": "these credentials may not do this: they need s3:ListBucket for the bucket, "
     "and s3:GetObject, s3:PutObject and s3:DeleteObject for what is in it",
 }
+_BY_CODE["400"] = (
+    f"the server does not say why; mostly credentials have expired: {_CREDENTIALS}; or: {_REGION}"
+)
 _BY_CODE["403"] = _BY_CODE["Forbidden"] = f"{_REFUSED}; or: {_BY_CODE['AccessDenied']}"
 _BY_TYPE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
-    ((NoCredentialsError, PartialCredentialsError, ProfileNotFound), _CREDENTIALS),
+    (
+        (NoCredentialsError, PartialCredentialsError, ProfileNotFound, SSOError,
+         CredentialRetrievalError), _CREDENTIALS,
+    ),
     (NoRegionError, "give region=..., or AWS_DEFAULT_REGION in the environment"),
     (SSLError, "the connection cannot be made safe: check http(s) in endpoint_url, AWS_CA_BUNDLE"),
-    (UNREACHABLE, "the endpoint cannot be reached: check the network, proxies and endpoint_url"),
+    (NETWORK, "the endpoint does not answer: check the network, proxies and endpoint_url"),
 )  # fmt: skip
 
 

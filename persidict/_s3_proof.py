@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
+from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from persidict._s3_bucket import Bucket
 from persidict._s3_errors import code_of, is_absence, is_unmet
@@ -15,7 +18,14 @@ from persidict.exceptions import BackendError
 
 _NO_VERSION: Final = '"00000000000000000000000000000000"'
 _known: dict[tuple[str, str, str], bool] = {}
-_asking = threading.Lock()
+_asking: dict[tuple[str, str, str], threading.Lock] = {}
+if hasattr(os, "register_at_fork"):
+    # another thread may have held one, and is not there to give it back
+    os.register_at_fork(after_in_child=_asking.clear)
+_S3_AT_AWS = re.compile(
+    r"(.+\.)?(s3|s3-[a-z0-9-]+|s3express-[a-z0-9-]+)(\.dualstack)?(\.[a-z]+-[a-z-]+-\d+)?(\.vpce)?"
+    r"\.amazonaws\.com(\.cn)?"
+).fullmatch
 
 
 def obeys(bucket: Bucket, operation: str, prefix: str) -> bool:
@@ -25,10 +35,11 @@ def obeys(bucket: Bucket, operation: str, prefix: str) -> bool:
     AWS is known to obey.
     """
     question = (bucket.endpoint, bucket.name, operation)
-    with _asking:
-        if question not in _known:
-            _known[question] = is_aws(bucket.endpoint) or _refuses(bucket, operation, prefix)
-        return _known[question]
+    if question not in _known:
+        with _asking.setdefault(question, threading.Lock()):
+            if question not in _known:
+                _known[question] = is_aws(bucket.endpoint) or _refuses(bucket, operation, prefix)
+    return _known[question]
 
 
 def require_conditions(bucket: Bucket, prefix: str) -> None:
@@ -45,9 +56,9 @@ def require_conditions(bucket: Bucket, prefix: str) -> None:
 
 
 def is_aws(endpoint: str) -> bool:
-    """True for Amazon's own servers."""
-    host = urlsplit(endpoint).hostname or ""
-    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    """True for Amazon's S3; not for what others serve from their machines there."""
+    parts = urlsplit(endpoint)
+    return parts.port is None and bool(_S3_AT_AWS(parts.hostname or ""))
 
 
 def _refuses(bucket: Bucket, operation: str, prefix: str) -> bool:
@@ -57,9 +68,17 @@ def _refuses(bucket: Bucket, operation: str, prefix: str) -> bool:
     except ClientError as error:
         if is_unmet(error) or is_absence(error):
             return True
+        _remove(bucket, probe)
         if code_of(error) != "NotImplemented":
             raise
-        return False
-    if operation == "put_object":
-        bucket.ask("delete_object", Key=probe)
+    except BotoCoreError:
+        _remove(bucket, probe)  # it may be there although the answer was lost
+        raise
+    else:
+        _remove(bucket, probe)
     return False
+
+
+def _remove(bucket: Bucket, probe: str) -> None:
+    with suppress(ClientError, BotoCoreError):
+        bucket.ask("delete_object", Key=probe)

@@ -41,9 +41,11 @@ def read(bucket: Bucket, key: str, unless: ETagIfExists = ITEM_NOT_AVAILABLE) ->
             return Item(VALUE_NOT_RETRIEVED, stat)
         try:
             return Item(_body(bucket, key, answer), stat)
-        except (*BROKEN_BODY, ClientError) as error:
+        except (*BROKEN_BODY, _Replaced, ClientError) as error:
             # replaced while it was on its way: then the newer version is what we want
-            was_replaced = isinstance(error, ClientError) and is_unmet(error)
+            was_replaced = isinstance(error, _Replaced) or (
+                isinstance(error, ClientError) and is_unmet(error)
+            )
             if attempt == _ATTEMPTS - 1 or not (was_replaced or isinstance(error, BROKEN_BODY)):
                 raise
             pause(attempt)
@@ -59,6 +61,10 @@ def _body(bucket: Bucket, key: str, answer: Any) -> Buffer:
     if answer["ContentLength"] < LARGE:
         return answer["Body"].read()  # type: ignore[no-any-return]
     return _Download(bucket, key, answer).buffer()
+
+
+class _Replaced(Exception):  # noqa: N818 - a signal, not an error
+    """What a server offers as the rest of an object is none."""
 
 
 class _Download:
@@ -95,5 +101,10 @@ class _Download:
         self._stream.close()
         if self._done == len(self._buffer):  # all of it, and not what it should be
             self._done = 0
-        rest = f"bytes={self._done}-"
-        self._stream = self._bucket.ask("get_object", **self._place, Range=rest)["Body"]
+        answer = self._bucket.ask("get_object", **self._place, Range=f"bytes={self._done}-")
+        self._stream = answer["Body"]
+        # some servers ignore the condition, some the range
+        is_rest = answer.get("ContentRange", "").startswith(f"bytes {self._done}-")
+        if not is_rest or answer["ETag"] != self._place["IfMatch"]:
+            self._stream.close()
+            raise _Replaced

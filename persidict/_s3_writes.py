@@ -22,6 +22,14 @@ PART = 16 << 20
 IN_PARTS = 4 * PART
 """Bytes from which a value is sent in parts."""
 _MOST_PARTS = 10_000  # which S3 takes
+# Given again at the end, if the upload was begun with an algorithm.
+_PART_SUMS = (
+    "ChecksumCRC32",
+    "ChecksumCRC32C",
+    "ChecksumCRC64NVME",
+    "ChecksumSHA1",
+    "ChecksumSHA256",
+)
 _AT_ONCE = 2  # parts, each with a copy of its own
 
 
@@ -124,7 +132,8 @@ def _send_in_parts(upload: Upload, condition: dict[str, str], described: dict[st
 def _send_parts(upload: Upload, place: dict[str, str]) -> list[dict[str, Any]]:
     def send(number: int, part: bytes) -> dict[str, Any]:
         answer = upload.bucket.ask("upload_part", **place, PartNumber=number, Body=BytesIO(part))
-        return {"PartNumber": number, "ETag": answer["ETag"]}
+        sums = {name: answer[name] for name in _PART_SUMS if name in answer}
+        return {"PartNumber": number, "ETag": answer["ETag"], **sums}
 
     return list(_a_few_at_once(send, enumerate(_parts(upload.data), start=1)))
 

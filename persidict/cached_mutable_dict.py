@@ -95,8 +95,11 @@ class MutableDictCached(WrappedDict[ValueType]):
             return cached
         current = super().etag(key)
         self._purge(key)  # a value without an etag may be of any version
-        self._keep(lambda: self._etag_cache._write(key, current, IF_ABSENT))
+        self._keep(lambda: self._remember_etag(key, current))
         return current
+
+    def _remember_etag(self, key: NonEmptySafeStrTuple, etag: ETagValue) -> None:
+        self._etag_cache._write(key, etag, IF_ABSENT)
 
     def _read(
         self, key: NonEmptySafeStrTuple, unless: ETagIfExists = ITEM_NOT_AVAILABLE

@@ -33,7 +33,7 @@ class S3Dict_FileDirCached(WrappedDict[ValueType]):  # noqa: N801  # the establi
 
     Args:
         bucket_name: see `BasicS3Dict`, also for the arguments that are not listed here.
-        base_dir: the folder of the cache.
+        base_dir: the folder of the cache; each bucket and prefix needs one of its own.
         digest_len: characters of the digest in file names of the cache.
         max_cache_bytes: limit for the cached values, roughly; what has not been used for longest
             goes. `None`: no limit.

@@ -13,8 +13,8 @@ from persidict import ETAG_IS_THE_SAME, BackendError, FileDirDict
 from persidict import LockTimeoutError as PublicLockTimeoutError
 from persidict import _file_lock as file_lock
 from persidict._file_lock import break_lock, holder_of, lock_path, locked
-from persidict._owner import is_gone, is_local, new_token
 from persidict.exceptions import LockTimeoutError
+from persidict.owners import is_gone, is_local, new_token
 from tests.faults.dead import dead_token
 
 HOLDER = """
@@ -98,9 +98,9 @@ def test_of_others_nothing_is_known(token):
 
 def test_processes_that_the_system_hides_are_there(monkeypatch):
     """Where /proc shows nothing, a signal that does nothing tells."""
-    from persidict import _owner
+    from persidict import owners
 
-    monkeypatch.setattr(_owner, "_state_of", lambda pid: None)
+    monkeypatch.setattr(owners, "_state_of", lambda pid: None)
     assert not is_gone(new_token())
 
 

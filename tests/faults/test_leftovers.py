@@ -6,7 +6,7 @@ import time
 import pytest
 
 from persidict import FileDirDict
-from persidict._owner import new_token
+from persidict.owners import new_token
 from tests.faults.dead import dead_token
 
 ELSEWHERE = "ffffffffffff-1-1-0"  # a process of another host

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
 from persidict._read_ahead import read_ahead
 
-from .conftest import Place
+from .conftest import Place, place_on
 from .proxy import Answer, CutBody, DropBefore, FaultProxy, Request, random_faults
 
 START = """
@@ -43,13 +44,17 @@ def run(code: str, url: str | None, prefix: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def agents(proxy: FaultProxy) -> set[str]:
+def readers(proxy: FaultProxy) -> list[str]:
     """Who has read objects."""
-    return {
+    return [
         "boto3" if "Boto3" in request.headers["user-agent"] else "obstore"
         for request in proxy.requests
         if request.method == "GET" and ".pkl" in request.path
-    }
+    ]
+
+
+def agents(proxy: FaultProxy) -> set[str]:
+    return set(readers(proxy))
 
 
 @pytest.fixture
@@ -97,12 +102,31 @@ def test_whoever_listens_or_configures_sees_all_requests(
     assert agents(proxy) == {"boto3"}
 
 
+PREFIXES = """
+names = ["p", "/p", "p//q", "p/./q", "p/q", "p/../p"]
+top = where["root_prefix"]
+dicts = {name: BasicS3Dict(**where | {"root_prefix": top + name}) for name in names}
+dicts["/"] = BasicS3Dict(**where | {"root_prefix": "/" + top})
+for name, d in dicts.items():
+    d["k"] = name
+for name, d in dicts.items():
+    assert d["k"] == name
+    assert dict(d.items())["k",] == name
+"""
+
+
+def test_keys_that_are_no_tidy_paths(ministack: Any, clients: Any, tmp_path: Any) -> None:
+    """obstore would read another object in their place."""
+    place = place_on(ministack, clients, tmp_path)
+    run(START + PREFIXES, place.url, place.prefix)
+
+
 MOCKED = """
 from moto import mock_aws
 with mock_aws():
     d = BasicS3Dict(bucket_name="mocked")
     d["k"] = 1
-    assert not d._store._bulk.takes(1)
+    assert not d._store._bulk.takes("k", 1)
     print(dict(d.items()))
 """
 
@@ -122,6 +146,8 @@ def test_what_obstore_cannot_read_is_read_by_boto3(real: Place, proxy: FaultProx
     proxy.decide = decide
     run(START + READ, proxy.url, real.prefix)
     assert agents(proxy) == {"obstore", "boto3"}
+    assert readers(proxy).count("boto3") == 60
+    assert readers(proxy).count("obstore") <= 32  # those that were on their way
 
 
 def test_faults_on_the_way(real: Place, proxy: FaultProxy) -> None:
@@ -187,6 +213,29 @@ def test_it_reads_ahead_and_stops_when_nobody_wants_more() -> None:
     reading.close()  # type: ignore[attr-defined]
     assert max(started) <= 6
     assert threading.active_count() == before
+
+
+def test_what_nobody_waits_for_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    gate = threading.Event()
+    cancel = Future.cancel
+
+    def then_go_on(future: Future[Any]) -> bool:
+        done = cancel(future)
+        if done:
+            gate.set()
+        return done
+
+    def read(number: int) -> int:
+        started.append(number)
+        assert number == 0 or gate.wait(30)
+        return number
+
+    monkeypatch.setattr(Future, "cancel", then_go_on)
+    reading = read_ahead(read, ((n, 0) for n in range(100)), threads=2, most_bytes=1)
+    assert next(reading) == 0
+    reading.close()  # type: ignore[attr-defined]
+    assert 3 not in started
 
 
 def test_an_error_comes_in_its_place() -> None:

@@ -55,6 +55,14 @@ def test_sizes_around_the_parts(place: Place, size: int) -> None:
 
 
 @pytest.mark.usefixtures("in_parts")
+def test_sums_of_the_parts(real: Place) -> None:
+    d = real.basic(put_args={"ChecksumAlgorithm": "SHA256"})
+    d["k"] = value(1)
+    assert d["k"] == value(1)
+    assert d.setdefault("new", value(2)) == value(2)
+
+
+@pytest.mark.usefixtures("in_parts")
 def test_guards(place: Place) -> None:
     d = place.basic()
     assert d.setdefault("k", value(1)) == value(1)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 from moto import mock_aws
 
 from persidict import (
@@ -24,10 +25,11 @@ from persidict import (
     S3Dict,
     WriteOnceDict,
 )
-from persidict._s3_proof import is_aws
+from persidict._s3_bucket import Bucket
+from persidict._s3_proof import is_aws, obeys
 
 from .conftest import CONFIG, Place, place_on
-from .proxy import Answer, FaultProxy
+from .proxy import Answer, DropAfter, DropBefore, FaultProxy
 
 FEW = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5)
 
@@ -86,7 +88,13 @@ def test_what_needs_no_guard_works_there(ignoring: Place) -> None:
     ).condition_was_satisfied
     result = d.discard_item_if("b", condition=ETAG_IS_THE_SAME, expected_etag=etag)
     assert result.resulting_etag is ITEM_NOT_AVAILABLE
+    sent: list[str] = []
+    ignoring.client.meta.events.register(
+        "before-call.s3", lambda model, **_: sent.append(model.name), unique_id="sent"
+    )
     assert [d.discard("a"), d.discard("a")] == [True, False]
+    ignoring.client.meta.events.unregister("before-call.s3", unique_id="sent")
+    assert sent == ["HeadObject", "DeleteObject", "HeadObject"]
     d.clear()
     assert ignoring.names() == []
 
@@ -127,6 +135,13 @@ def test_a_server_that_knows_no_conditions_is_refused_too(
         ("https://s3.amazonaws.com", True),
         ("https://s3.eu-west-1.amazonaws.com", True),
         ("https://s3.cn-north-1.amazonaws.com.cn", True),
+        ("https://s3-us-west-2.amazonaws.com", True),
+        ("https://s3-fips.dualstack.us-gov-west-1.amazonaws.com", True),
+        ("https://bucket.vpce-1a2b.s3.us-east-1.vpce.amazonaws.com", True),
+        ("http://ec2-3-80-1-2.compute-1.amazonaws.com", False),
+        ("http://s3.amazonaws.com:9000", False),
+        ("https://s3-1.us-east-1.elb.amazonaws.com", False),
+        ("https://x1.execute-api.us-east-1.amazonaws.com", False),
         ("http://127.0.0.1:9000", False),
         ("https://amazonaws.com.example.org", False),
         ("https://notamazonaws.com", False),
@@ -134,6 +149,51 @@ def test_a_server_that_knows_no_conditions_is_refused_too(
 )
 def test_amazons_own_servers_are_known(url: str, expected: bool) -> None:
     assert is_aws(url) is expected
+
+
+def test_the_trial_leaves_nothing_when_its_answer_is_lost(
+    ignoring: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persidict._s3_proof._known", {})
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with FaultProxy(ignoring.url or "") as proxy:
+        import boto3
+
+        far = boto3.client(
+            "s3",
+            endpoint_url=proxy.url,
+            region_name="us-east-1",
+            config=ignoring.client.meta.config.merge(Config(retries={"total_max_attempts": 1})),
+        )
+        place = Place(far, proxy.url, ignoring.path)
+        place.prefix = ignoring.prefix
+        d = place.basic()
+        proxy.decide = lambda request: DropAfter() if request.method == "PUT" else None
+        with pytest.raises(BotoCoreError):
+            d.setdefault("k", 1)
+        far.close()
+    assert ignoring.names() == []
+
+
+def test_a_silent_server_holds_up_nobody_else(real: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each server is asked on its own, and those that are known are not asked."""
+    real.basic().setdefault("known", 1)
+    asked, answer = threading.Event(), threading.Event()
+
+    def silent(*_: Any) -> bool:
+        asked.set()
+        return answer.wait(60)
+
+    monkeypatch.setattr("persidict._s3_proof._refuses", silent)
+    other = Bucket(real.client, "another", {})
+    thread = threading.Thread(target=obeys, args=(other, "put_object", ""))
+    thread.start()
+    try:
+        assert asked.wait(60)
+        assert real.basic().setdefault("k", 1) == 1
+    finally:
+        answer.set()
+        thread.join()
 
 
 def test_a_missing_bucket_is_made(real: Place) -> None:
@@ -221,6 +281,34 @@ def test_wrong_credentials(seaweedfs: Any, clients: dict[str, Any], tmp_path: Pa
     wrong.close()
 
 
+def test_errors_without_a_body_say_what_to_do_too(ministack: Any, tmp_path: Path) -> None:
+    """As S3 answers a HEAD with credentials that have expired."""
+    with FaultProxy(ministack.url) as proxy:
+        proxy.decide = lambda request: Answer(400, "ExpiredToken")
+        client = dataclasses.replace(ministack, url=proxy.url).client(**CONFIG)
+        with pytest.raises(ClientError) as caught:
+            BasicS3Dict(bucket_name="bucket", client=client)
+        assert "expired" in "".join(caught.value.__notes__)
+        client.close()
+
+
+def test_a_server_that_hangs_up(ministack: Any) -> None:
+    with FaultProxy(ministack.url) as proxy:
+        proxy.decide = lambda request: DropBefore()
+        with pytest.raises(BackendError, match="does not answer: check the network"):
+            BasicS3Dict(bucket_name="bucket", endpoint_url=proxy.url, config=FEW)
+
+
+def test_an_unknown_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    import boto3
+
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    with pytest.raises(ProfileNotFound) as caught:
+        BasicS3Dict(bucket_name="bucket")
+    assert "AWS_PROFILE" in "".join(caught.value.__notes__)
+
+
 def test_endpoints_and_configurations(ministack: Any) -> None:
     """A mapping of options will do for the configuration, and can be sent to workers."""
     for config in (None, {"read_timeout": 7}, Config(read_timeout=7)):
@@ -235,11 +323,23 @@ def test_endpoints_and_configurations(ministack: Any) -> None:
         assert type(d)(**d.get_params())["configured"] == 1
 
 
+def test_options_for_s3_are_set_one_by_one(ministack: Any) -> None:
+    config = {"s3": {"payload_signing_enabled": True}}
+    d: BasicS3Dict[Any] = BasicS3Dict(
+        bucket_name=Place.bucket, endpoint_url=ministack.url, config=config
+    )
+    assert d.s3_client.meta.config.s3 == {
+        "addressing_style": "path",
+        "payload_signing_enabled": True,
+    }
+
+
 FORKED = """
 import os, sys
 from persidict import BasicS3Dict
 d = BasicS3Dict(bucket_name="forked", endpoint_url=sys.argv[1])
 d["before"] = os.getpid()
+assert len(dict(d.items())) == 1
 children = []
 for child in range(4):
     pid = os.fork()
@@ -247,6 +347,7 @@ for child in range(4):
         for n in range(25):
             d[str(child), str(n)] = [child, n] * 100
             assert d[str(child), str(n)] == [child, n] * 100
+        assert len(dict(d.get_subdict(str(child)).items())) == 25
         os._exit(0)
     children.append(pid)
 for n in range(25):
@@ -257,7 +358,7 @@ print(len(d), d["before"] == os.getpid())
 """
 
 
-def test_a_forked_child_has_connections_of_its_own(ministack: Any) -> None:
-    run = [sys.executable, "-W", "ignore", "-c", FORKED, ministack.url]
+def test_a_forked_child_has_connections_of_its_own(real: Place) -> None:
+    run = [sys.executable, "-W", "ignore", "-c", FORKED, str(real.url)]
     done = subprocess.run(run, capture_output=True, text=True, timeout=100, check=False)
     assert done.stdout.split() == ["126", "True"], done.stderr
