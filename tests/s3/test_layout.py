@@ -10,6 +10,7 @@ import joblib
 import pytest
 
 from persidict import BasicS3Dict, S3Dict
+from persidict._s3_bucket import quoted
 
 from .conftest import Place, moto_place
 
@@ -179,3 +180,7 @@ def test_bad_arguments(tmp_path: Any, cls: Any, options: Any, error: type[Except
 def test_bad_limits(tmp_path: Any, limit: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         S3Dict(base_dir=tmp_path / "cache", max_cache_bytes=limit)
+
+
+def test_etags_of_listings_get_the_quotes_that_some_servers_leave_out() -> None:
+    assert quoted("0123") == quoted('"0123"') == '"0123"'
