@@ -1,7 +1,7 @@
 """Persistent dictionaries as the persistence layer of Dask task graphs."""
 
 from persidict_dask._digest import digest, register_digest
-from persidict_dask._errors import UnstableKeyError
+from persidict_dask._errors import ResultMismatchError, UnstableKeyError
 from persidict_dask._persist import persist
 from persidict_dask._persisted import PersistedFunction
 from persidict_dask._stats import FunctionStats, process_stats
@@ -10,6 +10,7 @@ from persidict_dask._stores import StoreRef, open_store
 __all__ = [
     "FunctionStats",
     "PersistedFunction",
+    "ResultMismatchError",
     "StoreRef",
     "UnstableKeyError",
     "digest",

@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from persidict import MutationPolicyError
+
+
+class ResultMismatchError(MutationPolicyError):
+    """A function gave another result than the one that is stored for an equal call.
+
+    It is not pure, or its key sees too little. `key` is that of the call.
+    """
+
+    def __init__(self, difference: str, key: Any = None) -> None:
+        super().__init__(difference)
+        self.key = key
+
 
 class UnstableKeyError(TypeError):
     """A value or a function has no content that is the same in every process.

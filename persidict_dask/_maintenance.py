@@ -1,14 +1,22 @@
-"""Handles for the upkeep of a store: some that may change items, one for notes beside them."""
+"""Handles for the upkeep of a store: to change items, and for what lies beside them."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
 
-from persidict import AppendOnlyDictCached, EmptyDict, MutableDictCached, PersiDict, WriteOnceDict
+from persidict import (
+    AppendOnlyDictCached,
+    EmptyDict,
+    LocalDict,
+    MutableDictCached,
+    PersiDict,
+    WriteOnceDict,
+)
 
 # An extension of its own: in "json" a note would be taken for the result by a store of that format.
 NOTES_FORMAT = "provenance"
+CLAIMS_FORMAT = "claim"
 
 
 def truth_of(store: PersiDict[Any]) -> PersiDict[Any]:
@@ -35,12 +43,34 @@ def changeable(store: PersiDict[Any]) -> list[PersiDict[Any]]:
 
 def notes_beside(store: PersiDict[Any]) -> PersiDict[str]:
     """Return the dictionary of notes, JSON as text, under the same keys as the items."""
+    notes = _texts_beside(store, NOTES_FORMAT)
+    if notes is None:
+        return EmptyDict(serialization_format=NOTES_FORMAT, base_class_for_values=str)
+    return notes
+
+
+def claims_beside(store: PersiDict[Any]) -> PersiDict[str] | None:
+    """Return the dictionary of claims, under the same keys as the items.
+
+    `None` if they would be of no use: what is in memory belongs to one process, and what is not
+    exact gives one claim to two.
+    """
+    if isinstance(truth_of(store), LocalDict):
+        return None
+    claims = _texts_beside(store, CLAIMS_FORMAT)
+    return claims if claims is not None and claims.is_exact else None
+
+
+def _texts_beside(store: PersiDict[Any], extension: str) -> PersiDict[str] | None:
     truth = truth_of(store)
-    notes = {
+    params = truth.get_params()
+    texts = {
         "append_only": False,
-        "serialization_format": NOTES_FORMAT,
+        "serialization_format": extension,
         "base_class_for_values": str,
     }
+    if "durability" in params:
+        texts["durability"] = "relaxed"  # no result is lost with them
     with suppress(TypeError):  # a class of somebody else's that has no such parameters
-        return type(truth)(**(truth.get_params() | notes))
-    return EmptyDict(serialization_format=NOTES_FORMAT, base_class_for_values=str)
+        return type(truth)(**(params | texts))
+    return None

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 from persidict import PersiDict, replace_unsafe_chars
 from persidict_dask._digest import digest
 from persidict_dask._persisted import Options, PersistedFunction, real_signature
+from persidict_dask._persisted_async import persisted_class
 from persidict_dask._stores import Store, results_store
 
 P = ParamSpec("P")
@@ -26,7 +27,10 @@ def persist(
     version: str | None = None,
     ignore: Iterable[str] | str = (),
     by_value: Iterable[str | ModuleType] | str | ModuleType = (),
+    ttl: float | None = None,
+    single_flight: bool = True,
     validate: Callable[[Any], bool] | None = None,
+    verify: float = 0.0,
     enabled: bool = True,
 ) -> Callable[[Callable[P, R]], PersistedFunction[P, R]]:
     """Return a decorator that stores the results of a function, and finds them again.
@@ -42,13 +46,22 @@ def persist(
         ignore: names of arguments that do not enter the key.
         by_value: modules or packages whose code belongs to the fingerprint, besides `__main__`,
             notebooks and the project of the function itself.
+        ttl: seconds after which a result counts as missing, by the clock of the store.
+        single_flight: equal calls that run at the same time, anywhere, run once; the others wait,
+            without keeping their thread of a worker. If the runner fails, the first of them runs.
         validate: `validate(value) -> bool`; a stored value that fails is a miss.
+        verify: probability in [0, 1] with which a hit is computed again and compared;
+            `ResultMismatchError` says what differs.
         enabled: `False` calls the plain function and touches no store.
     """
     if not isinstance(store, (PersiDict, str, os.PathLike)):
         raise TypeError(f"use @persist(store), with a PersiDict or a URL; got {store!r}")
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name must be a string, not {type(name).__name__}")
+    if ttl is not None and not ttl > 0:
+        raise ValueError(f"ttl must be a positive number of seconds, not {ttl!r}")
+    if not 0 <= verify <= 1:
+        raise ValueError(f"verify must be a probability in [0, 1], not {verify!r}")
     place = store if isinstance(store, PersiDict) else results_store(store)
     modules = (by_value,) if isinstance(by_value, (str, ModuleType)) else tuple(by_value)
 
@@ -60,9 +73,12 @@ def persist(
             ignore=_checked_ignore(function, ignore),
             by_value=tuple(m if isinstance(m, str) else m.__name__ for m in modules),
             validate=validate,
+            ttl=ttl,
+            verify=verify,
+            single_flight=single_flight,
             enabled=enabled,
         )
-        return PersistedFunction(function, place, options)
+        return persisted_class(function)(function, place, options)
 
     return decorate
 
@@ -74,9 +90,7 @@ def _check_function(function: Any) -> None:
         raise TypeError(f"put @{type(function).__name__} above @persist, not below it")
     if inspect.isclass(function) or not callable(function) or not hasattr(function, "__qualname__"):
         raise TypeError(f"persist decorates functions, not {function!r}")
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"{function.__qualname__} is async, which persist does not support yet")
-    if inspect.isgeneratorfunction(function):
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(f"{function.__qualname__} makes generators, which cannot be stored")
 
 

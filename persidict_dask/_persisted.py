@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from time import perf_counter
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from persidict import NonEmptySafeStrTuple
 from persidict_dask._code import Fingerprint, fingerprint
+from persidict_dask._difference import difference
 from persidict_dask._digest import digest, digest_arguments
-from persidict_dask._errors import UnstableKeyError
-from persidict_dask._provenance import provenance
-from persidict_dask._results import MISSING, Results
+from persidict_dask._errors import ResultMismatchError, UnstableKeyError
+from persidict_dask._explanation import Explanation, hit, miss, unfit
+from persidict_dask._flights import MISSING, Steps, fly, is_inside, steps
+from persidict_dask._inference import is_inferring
+from persidict_dask._provenance import described, provenance
+from persidict_dask._results import Results
 from persidict_dask._stats import FunctionStats, count, stats_of
 from persidict_dask._stores import Store, StoreRef
 
@@ -35,6 +42,9 @@ class Options:
     ignore: tuple[str, ...] = ()
     by_value: tuple[str, ...] = ()
     validate: Callable[[Any], bool] | None = None
+    ttl: float | None = None
+    verify: float = 0.0
+    single_flight: bool = True
     enabled: bool = True
 
 
@@ -58,7 +68,7 @@ class PersistedFunction(Generic[P, R]):
         self.__wrapped__ = function
         self.__dict__.update(_names_of(function) if names is None else names)
         self._options = options
-        self._results = Results(options.name, place, options.validate)
+        self._results = Results(options.name, place, validate=options.validate, ttl=options.ttl)
         self._shipped_code = code
         self._instance: tuple[Any, ...] = ()
 
@@ -68,19 +78,15 @@ class PersistedFunction(Generic[P, R]):
         return self._results.store
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        if not self._options.enabled:
+        if not self._options.enabled or is_inferring():
             return self.__wrapped__(*self._instance, *args, **kwargs)
         call = self._call(args, kwargs)
-        begin = perf_counter()
-        found = self._results.load(call.key)
-        if found is not MISSING:
-            count(self._options.name, hits=1, seconds_loading=perf_counter() - begin)
-            return found  # type: ignore[no-any-return]
-        value, seconds = self._run(call)
-        stored, is_ours = self._results.insert(call.key, value)
-        if is_ours:
-            self._annotate(call, seconds)
-        return stored  # type: ignore[no-any-return]
+        found = self._load(call)
+        if found is MISSING:
+            return self._fly(call)  # type: ignore[no-any-return]
+        if self._is_to_be_verified():
+            self._compare(call, found, self._run(call)[0])
+        return found  # type: ignore[no-any-return]
 
     def key_of(self, /, *args: P.args, **kwargs: P.kwargs) -> NonEmptySafeStrTuple:
         """Return the key of the call's result: name, digest of the code, digest of the arguments.
@@ -90,15 +96,14 @@ class PersistedFunction(Generic[P, R]):
         return self._call(args, kwargs).key
 
     def is_cached(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """True if the store has the call's result; one look, nothing is read."""
-        return self.key_of(*args, **kwargs) in self.store
+        """True if the call would be a hit; a look, and a read only if `validate` wants one."""
+        return self._results.has(self.key_of(*args, **kwargs))
 
     def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Compute now, and replace the stored result."""
         call = self._call(args, kwargs)
         value, seconds = self._run(call)
-        self._results.replace(call.key, value)
-        self._annotate(call, seconds)
+        self._replace(call, value, seconds)
         return value  # type: ignore[no-any-return]
 
     def forget(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
@@ -113,20 +118,36 @@ class PersistedFunction(Generic[P, R]):
         """Return the note beside the stored result of a call; `KeyError` if there is none."""
         return self._results.note(self.key_of(*args, **kwargs))
 
+    def explain(self, /, *args: P.args, **kwargs: P.kwargs) -> Explanation:
+        """Say why the call is a hit or a miss: what differs from the nearest stored call.
+
+        Nothing is computed. A miss reads the note of every stored call of the function.
+        """
+        call = self._call(args, kwargs)
+        note = self._results.note_or_none(call.key)
+        if self._results.has(call.key):
+            return hit(call.key, note)
+        if call.key in self.store:
+            return unfit(call.key, "the stored result is too old, or not valid", note)
+        arguments = described(call.arguments, call.digests)
+        return miss(
+            call.key, self._code_components, self._code_values, arguments, self._results.all_notes()
+        )
+
     def stats(self) -> FunctionStats:
         """Return hits, misses and times of the function in this process."""
         return stats_of(self._options.name)
 
     # -- a call ---------------------------------------------------------------------------------
 
-    def _call(self, args: Any, kwargs: Any) -> _Call:
+    def _call(self, args: Any, kwargs: Any) -> Call:
         args = (*self._instance, *args)
         arguments = self._bound(args, kwargs)
         for name in self._options.ignore:
             arguments.pop(name, None)
         digests = digest_arguments(arguments)
         key = NonEmptySafeStrTuple(self._options.name, self._code_digits, digest(digests))
-        return _Call(key, args, kwargs, arguments, digests)
+        return Call(key, args, kwargs, arguments, digests)
 
     def _bound(self, args: Any, kwargs: Any) -> dict[str, Any]:
         """Return the arguments by name, so that equal calls are equal however they are spelled."""
@@ -134,19 +155,74 @@ class PersistedFunction(Generic[P, R]):
         bound.apply_defaults()
         return bound.arguments
 
-    def _run(self, call: _Call) -> tuple[Any, float]:
+    def _load(self, call: Call, *, again: bool = False) -> Any:
         begin = perf_counter()
-        try:
+        found = self._results.load(call.key, again=again)
+        if found is not MISSING:
+            seconds = perf_counter() - begin
+            count(self._options.name, hits=1, waits=int(again), seconds_loading=seconds)
+        return found
+
+    def _fly(self, call: Call) -> Any:
+        """Return the result of a call that had none a moment ago."""
+        steps = self._steps(call)
+        return self._compute(call) if steps is None else fly(steps, partial(self._compute, call))
+
+    def _steps(self, call: Call) -> Steps | None:
+        """How to run the call once among all who want it; `None` if it is not for others to run."""
+        ident = (id(self.store), call.key)
+        if not self._options.single_flight or is_inside(ident):
+            return None
+        return steps(ident, self._results.claims, partial(self._load, call, again=True))
+
+    def _compute(self, call: Call) -> Any:
+        value, seconds = self._run(call)
+        return self._keep(call, value, seconds)
+
+    def _keep(self, call: Call, value: Any, seconds: float) -> Any:
+        """Store a result, and return the one that is stored in the end."""
+        stored, is_ours = self._results.insert(call.key, value)
+        if is_ours:
+            self._annotate(call, seconds)
+        return stored
+
+    def _replace(self, call: Call, value: Any, seconds: float) -> None:
+        self._results.replace(call.key, value)
+        self._annotate(call, seconds)
+
+    def _is_to_be_verified(self) -> bool:
+        return self._options.verify > 0 and random.random() < self._options.verify
+
+    def _compare(self, call: Call, stored: Any, computed: Any) -> None:
+        different = difference(stored, computed)
+        if different is not None:
+            raise ResultMismatchError(f"{self._options.name}: {different}", call.key)
+
+    def _run(self, call: Call) -> tuple[Any, float]:
+        begin = perf_counter()
+        with self._counting_errors():
             value = self.__wrapped__(*call.args, **call.kwargs)
-        except BaseException:
-            count(self._options.name, errors=1)
-            raise
         seconds = perf_counter() - begin
         count(self._options.name, misses=1, seconds_computing=seconds)
         return value, seconds
 
-    def _annotate(self, call: _Call, seconds: float) -> None:
-        note = provenance(self, self._code_components, call.arguments, call.digests, seconds)
+    @contextmanager
+    def _counting_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            count(self._options.name, errors=1)
+            raise
+
+    def _annotate(self, call: Call, seconds: float) -> None:
+        note = provenance(
+            self,
+            self._code_components,
+            self._code_values,
+            call.arguments,
+            call.digests,
+            seconds,
+        )
         self._results.annotate(call.key, note)
 
     @functools.cached_property
@@ -171,6 +247,10 @@ class PersistedFunction(Generic[P, R]):
     def _code_components(self) -> dict[str, str]:
         version = self._options.version
         return self._code.components if version is None else {"version": version}
+
+    @property
+    def _code_values(self) -> dict[str, str]:
+        return self._code.values if self._options.version is None else {}
 
     # -- being a function -----------------------------------------------------------------------
 
@@ -219,14 +299,21 @@ class PersistedFunction(Generic[P, R]):
         needs_code = self._options.enabled and self._options.version is None
         code = self._code if needs_code else None
         names = {name: getattr(self, name, None) for name in _SHIPPED_NAMES}
-        return _rebuilt, (self.__wrapped__, self._results.ref, self._options, code, names)
+        return _rebuilt, (
+            type(self),
+            self.__wrapped__,
+            self._results.ref,
+            self._options,
+            code,
+            names,
+        )
 
     def __repr__(self) -> str:
         return f"<persisted {self._options.name} in {self._results.ref!r}>"
 
 
 @dataclass(frozen=True)
-class _Call:
+class Call:
     """One call and its place in the store."""
 
     key: NonEmptySafeStrTuple
@@ -273,10 +360,11 @@ def _imported(module: str, qualname: str, ref: StoreRef) -> Any:
     if function._results.ref == ref:
         return function
     key = (ref, module, qualname)
-    return _known.setdefault(key, PersistedFunction(function.__wrapped__, ref, function._options))
+    return _known.setdefault(key, type(function)(function.__wrapped__, ref, function._options))
 
 
 def _rebuilt(
+    cls: type[PersistedFunction[Any, Any]],
     function: Any,
     ref: StoreRef,
     options: Options,
@@ -287,7 +375,7 @@ def _rebuilt(
 
     The function itself may be incomplete yet, if it refers to the persisted one.
     """
-    made = PersistedFunction(function, ref, options, code=code, names=names)
+    made = cls(function, ref, options, code=code, names=names)
     try:
         validate = options.validate and fingerprint(options.validate).hexdigest
     except UnstableKeyError:

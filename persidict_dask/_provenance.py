@@ -7,8 +7,8 @@ import platform
 import reprlib
 import socket
 import sys
-import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -19,6 +19,7 @@ _LONGEST_FORM = 120
 def provenance(
     function: Any,
     code: Mapping[str, str],
+    values: Mapping[str, str],
     arguments: Mapping[str, Any],
     digests: Mapping[str, str],
     seconds: float,
@@ -28,16 +29,22 @@ def provenance(
         "function": function.__qualname__,
         "module": function.__module__,
         "code": dict(code),
-        "arguments": {
-            name: {"digest": digests.get(name), "value": short_form(value)}
-            for name, value in arguments.items()
-        },
+        "globals": dict(values),
+        "arguments": described(arguments, digests),
         "seconds": seconds,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "host": socket.gethostname(),
         "worker": _worker_name(),
         "python": platform.python_version(),
         "libraries": _versions(),
+    }
+
+
+def described(arguments: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any]:
+    """Return digest and short form of each argument."""
+    return {
+        name: {"digest": digests.get(name), "value": short_form(value)}
+        for name, value in arguments.items()
     }
 
 

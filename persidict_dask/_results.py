@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import warnings
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from pickle import PicklingError
-from typing import Any, Final
+from typing import Any
 
 from persidict import (
     ALWAYS_RETRIEVE,
@@ -20,10 +21,11 @@ from persidict import (
     NonEmptySafeStrTuple,
     PersiDict,
 )
-from persidict_dask._maintenance import changeable, notes_beside
+from persidict_dask._claims import Claims
+from persidict_dask._flights import MISSING
+from persidict_dask._maintenance import changeable, claims_beside, notes_beside
 from persidict_dask._stores import Store, StoreRef
-
-MISSING: Final = object()
+from persidict_dask._warn import warn_caller
 
 # What pickling raises for a value that has no stored form; trouble with the store is no such thing.
 _UNFIT = (TypeError, ValueError, AttributeError, LookupError, RecursionError, PicklingError)
@@ -33,11 +35,17 @@ class Results:
     """What a function has stored under its name; the store is opened when first needed."""
 
     def __init__(
-        self, name: str, place: Store | StoreRef, validate: Callable[[Any], bool] | None
+        self,
+        name: str,
+        place: Store | StoreRef,
+        *,
+        validate: Callable[[Any], bool] | None = None,
+        ttl: float | None = None,
     ) -> None:
         self._name = name
         self._place = place
         self._validate = validate
+        self._ttl = ttl
 
     @cached_property
     def store(self) -> Store:
@@ -49,19 +57,49 @@ class Results:
         """The store by reference; opens nothing."""
         return self._place if isinstance(self._place, StoreRef) else StoreRef.of(self._place)
 
-    def load(self, key: NonEmptySafeStrTuple) -> Any:
-        """Return the result, or `MISSING`; one that is unfit is set aside and missing."""
+    def load(self, key: NonEmptySafeStrTuple, *, again: bool = False) -> Any:
+        """Return the result, or `MISSING`; one that is unfit is set aside and missing.
+
+        If that was asked a moment ago, there is no warning again.
+        """
         try:
-            value = self.store[key]
+            if self._ttl is not None and self._is_old(key):
+                self._remove_old(key)
+                return MISSING
+            value = self._readable[key]
         except KeyError:
             return MISSING
         except (DamagedItemError, TypeError) as error:
-            self._give_up(key, error)
+            self._give_up(key, error, warn=not again)
             return MISSING
         if self._validate is not None and not self._validate(value):
             self._remove_unfit(key)
             return MISSING
         return value
+
+    @cached_property
+    def _readable(self) -> Store:
+        # an append-only cache keeps what somebody else has replaced because it was too old
+        return self.store if self._ttl is None else self._changeable[0]
+
+    def has(self, key: NonEmptySafeStrTuple) -> bool:
+        """True if `load` would return a result; reads it only if there is something to check."""
+        if self._ttl is not None and (key not in self._readable or self._is_old(key)):
+            return False
+        return key in self._readable if self._validate is None else self._is_fit(self.store, key)
+
+    def _is_old(self, key: NonEmptySafeStrTuple) -> bool:
+        """Look before the value is read: what is read then is at least as young."""
+        assert self._ttl is not None
+        return time.time() - self._readable.timestamp(key) > self._ttl
+
+    def _remove_old(self, key: NonEmptySafeStrTuple) -> None:
+        """Make room for a younger one, unless there is one already."""
+        for handle in reversed(self._changeable):  # the truth last: it tells how old the item is
+            etag = _etag(handle, key)
+            with suppress(KeyError):
+                if self._is_old(key):
+                    handle.discard_item_if(key, condition=ETAG_IS_THE_SAME, expected_etag=etag)
 
     def insert(self, key: NonEmptySafeStrTuple, value: Any) -> tuple[Any, bool]:
         """Store the value unless another run was first; return what is stored, and if ours is."""
@@ -107,6 +145,9 @@ class Results:
         for handle in (*self._changeable, self._notes):
             doomed = [key for key in self._keys_in(handle) if key[1] != kept_code]
             removed = max(removed, sum(handle.discard(key) for key in doomed))
+        if self.claims is not None:
+            claimed = self.claims.under(self._name)
+            self.claims.remove_abandoned([key for key in claimed if key[1] != kept_code])
         return removed
 
     def _keys_in(self, handle: Store) -> Iterator[NonEmptySafeStrTuple]:
@@ -121,12 +162,31 @@ class Results:
         try:
             self._notes[key] = json.dumps(note, indent=4)
         except Exception as error:
-            warnings.warn(f"no provenance for a result: {error}", RuntimeWarning, stacklevel=4)
+            warn_caller(f"no provenance for a result: {error}")
 
     def note(self, key: NonEmptySafeStrTuple) -> dict[str, Any]:
         """Return the note beside a result; `KeyError` if there is none."""
         note: dict[str, Any] = json.loads(self._notes[key])
         return note
+
+    def note_or_none(self, key: NonEmptySafeStrTuple) -> dict[str, Any] | None:
+        """Return the note beside a result, if there is one that can be read."""
+        with suppress(KeyError, ValueError, DamagedItemError):
+            return self.note(key)
+        return None
+
+    def all_notes(self) -> Iterator[dict[str, Any]]:
+        """Yield the notes of all results of the function, whatever their code."""
+        for key in self._keys_in(self._notes):
+            note = self.note_or_none(key)
+            if note is not None:
+                yield note
+
+    @cached_property
+    def claims(self) -> Claims | None:
+        """Who computes what now, if other processes can know."""
+        records = claims_beside(self.store)
+        return None if records is None else Claims(records)
 
     @cached_property
     def _changeable(self) -> list[Store]:
@@ -136,25 +196,19 @@ class Results:
     def _notes(self) -> PersiDict[str]:
         return notes_beside(self.store)
 
-    def _give_up(self, key: NonEmptySafeStrTuple, error: Exception) -> None:
+    def _give_up(self, key: NonEmptySafeStrTuple, error: Exception, *, warn: bool = True) -> None:
         """Warn of a result that cannot be read, and remove it if nobody else can either."""
-        warnings.warn(f"a result is computed again: {error}", RuntimeWarning, stacklevel=4)
+        if warn:
+            warn_caller(f"a result is computed again: {error}")
         if not _lacks_code(error):
             self._remove_unfit(key)
 
     def _remove_unfit(self, key: NonEmptySafeStrTuple) -> None:
         """Remove what was found unfit, unless somebody has replaced it meanwhile."""
         for handle in self._changeable:
-            seen = handle.get_item_if(
-                key,
-                condition=ANY_ETAG,
-                expected_etag=ITEM_NOT_AVAILABLE,
-                retrieve_value=NEVER_RETRIEVE,
-            )
+            etag = _etag(handle, key)
             if not self._is_fit(handle, key):
-                handle.discard_item_if(
-                    key, condition=ETAG_IS_THE_SAME, expected_etag=seen.actual_etag
-                )
+                handle.discard_item_if(key, condition=ETAG_IS_THE_SAME, expected_etag=etag)
 
     def _is_fit(self, handle: Store, key: NonEmptySafeStrTuple) -> bool:
         try:
@@ -166,6 +220,16 @@ class Results:
     def _unfit(self, value: Any, error: Exception) -> TypeError:
         kind = type(value).__name__
         return TypeError(f"{self._name} returned a {kind} that cannot be stored: {error}")
+
+
+def _etag(handle: Store, key: NonEmptySafeStrTuple) -> Any:
+    """Return the etag of an item, also of one that cannot be read."""
+    return handle.get_item_if(
+        key,
+        condition=ANY_ETAG,
+        expected_etag=ITEM_NOT_AVAILABLE,
+        retrieve_value=NEVER_RETRIEVE,
+    ).actual_etag
 
 
 def _lacks_code(error: Exception) -> bool:

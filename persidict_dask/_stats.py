@@ -14,6 +14,7 @@ class FunctionStats:
 
     hits: int = 0
     misses: int = 0
+    waits: int = 0
     errors: int = 0
     seconds_loading: float = 0.0
     seconds_computing: float = 0.0

@@ -6,7 +6,7 @@ import functools
 import types
 import weakref
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from persidict_dask._code.flow import flow_token
@@ -15,6 +15,7 @@ from persidict_dask._code.watch import Watches
 from persidict_dask._digest.frame import frame, hex_digest
 from persidict_dask._digest.graph import root_token
 from persidict_dask._origin import PYTHON_ORIGIN
+from persidict_dask._provenance import short_form
 
 _KEPT: Final = 1024
 _SHORT: Final = 16
@@ -26,10 +27,12 @@ class Fingerprint:
 
     `components` name what went in (`function pkg.mod.clean`, `global pkg.mod.LIMIT`,
     `library numpy`), each with a short digest or a version, so that a difference can be told.
+    `values` are the short forms of the globals among them that are data.
     """
 
     hexdigest: str
     components: dict[str, str]
+    values: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 _cache: dict[tuple[int, tuple[str, ...]], tuple[Any, Watches, Fingerprint]] = {}
@@ -68,6 +71,7 @@ def _fingerprint(function: Any, by_value: tuple[str, ...], watches: Watches) -> 
     return Fingerprint(
         hex_digest(frame(b"python", python.encode()) + token),
         {**components, **libraries, "python": python},
+        {n: short_form(obj) for n, (_, obj) in walker.named.items() if n.startswith("global ")},
     )
 
 

@@ -121,10 +121,6 @@ def test_disabled_is_the_plain_function(tmp_path, runs):
 # --- misuse ---------------------------------------------------------------------------------------
 
 
-async def coroutine(x):
-    return x
-
-
 async def async_generator(x):
     yield x
 
@@ -136,7 +132,6 @@ def generating(x):
 @pytest.mark.parametrize(
     "wrong",
     [
-        coroutine,
         async_generator,
         generating,
         functools.partial(generator),
@@ -153,7 +148,7 @@ def test_what_is_no_plain_function_is_refused_at_decoration(store, wrong):
         persist(store)(wrong)
 
 
-@pytest.mark.parametrize("kind", ["coroutine", "async_generator", "generating"])
+@pytest.mark.parametrize("kind", ["async_generator", "generating"])
 def test_the_refusal_names_the_function(store, kind):
     with pytest.raises(TypeError, match=kind):
         persist(store)(globals()[kind])

@@ -1,0 +1,420 @@
+"""Equal calls that run at the same time run once, wherever they come from, whoever dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from persidict import FileDirDict, LocalDict
+from persidict_dask import _claims, _flights, persist
+from persidict_dask._claims import Claims, Held
+
+WORKER = """
+import os, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from counting import ran
+from persidict_dask import persist
+
+STORE, GATE = sys.argv[1], Path(sys.argv[2])
+
+class Gate:
+    def __persist_token__(self):
+        return "gate"
+    def wait(self):
+        while not GATE.exists():
+            time.sleep(0.01)
+
+gate = Gate()
+
+@persist(STORE)
+def slow(x):
+    ran(f"slow-{os.getpid()}")
+    gate.wait()
+    return [x] * 3
+
+def once(_):
+    return slow(7)
+
+print("ready", flush=True)
+sys.stdin.readline()
+with ThreadPoolExecutor(16) as pool:
+    results = list(pool.map(once, range(16)))
+assert results == [[7, 7, 7]] * 16
+stats = slow.stats()
+print(stats.misses, stats.hits, flush=True)
+"""
+
+
+class Fleet:
+    """Processes that make 16 equal calls each, and are held in the middle of the one that runs."""
+
+    def __init__(self, project, store, size):
+        self.project = project
+        self.gate = project.folder / "gate"
+        project.write("worker.py", WORKER)
+        command = [sys.executable, "-W", "error", project.folder / "worker.py", store, self.gate]
+        self.processes = [
+            subprocess.Popen(
+                command,
+                cwd=project.folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(size)
+        ]
+        for process in self.processes:
+            assert process.stdout.readline() == "ready\n", process.stderr.read()
+
+    def start(self):
+        for process in self.processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+
+    def runner(self, number):
+        """The process that makes the run of this number."""
+        while len(lines := self.project.log.read_text().split()) <= number:
+            time.sleep(0.005)
+        return int(lines[number].split("-")[1])
+
+    def finish(self):
+        """Let the run end; return misses and hits of all that are left."""
+        self.gate.touch()
+        told = []
+        for process in self.processes:
+            out, err = process.communicate(timeout=60)
+            if process.returncode != -signal.SIGKILL:
+                assert process.returncode == 0, err
+                told.append([int(word) for word in out.split()])
+        return told
+
+
+def test_64_equal_calls_in_4_processes_run_once(new_project, tmp_path):
+    fleet = Fleet(new_project(), str(tmp_path / "store"), 4)
+    fleet.start()
+    fleet.runner(0)
+    told = fleet.finish()
+    assert sum(misses for misses, _ in told) == 1
+    assert sum(hits for _, hits in told) == 63
+    assert len(fleet.project.executed()) == 1
+
+
+def test_a_killed_runner_is_taken_over_at_once(new_project, tmp_path):
+    fleet = Fleet(new_project(), str(tmp_path / "store"), 4)
+    fleet.start()
+    first = fleet.runner(0)
+    os.kill(first, signal.SIGKILL)
+    begin = time.monotonic()
+    second = fleet.runner(1)
+    # far from the lease: it is the process that was missed, not its silence
+    assert time.monotonic() - begin < _claims.TTL / 3
+    assert second != first
+    told = fleet.finish()
+    assert len(told) == 3
+    assert sum(misses for misses, _ in told) == 1
+    assert len(fleet.project.executed()) == 2
+
+
+def test_nothing_is_left_of_claims(new_project, tmp_path):
+    fleet = Fleet(new_project(), str(tmp_path / "store"), 2)
+    fleet.start()
+    os.kill(fleet.runner(0), signal.SIGKILL)
+    fleet.runner(1)
+    assert [path.suffix for path in claims_in(tmp_path / "store")] == [".claim"]
+    fleet.finish()
+    assert claims_in(tmp_path / "store") == []
+
+
+def claims_in(folder):
+    return list(folder.rglob("*.claim"))
+
+
+# -- in one process -------------------------------------------------------------------------------
+
+
+class HeldFunction:
+    """A function that is held in the middle of its first run."""
+
+    def __init__(self, store, **options):
+        self.runs = []
+        self.started, self.go_on = threading.Event(), threading.Event()
+        self.fail = False
+
+        me = Opaque(self)
+
+        @persist(store, ignore="me", **options)
+        def slow(x, me):
+            me.it.runs.append(x)
+            me.it.started.set()
+            assert me.it.go_on.wait(60)
+            if me.it.fail and len(me.it.runs) == 1:
+                raise ValueError(x)
+            return [x]
+
+        self.function = slow
+        self.call = lambda x: slow(x, me)
+
+
+class Opaque:
+    """Carries test equipment past the key."""
+
+    def __init__(self, it):
+        self.it = it
+
+    def __persist_token__(self):
+        return "equipment"
+
+
+@pytest.fixture(params=["folder", "memory"])
+def any_store(request, tmp_path):
+    return FileDirDict(base_dir=str(tmp_path / "s")) if request.param == "folder" else LocalDict()
+
+
+def waiting_for():
+    """How many threads wait for a call of this process."""
+    return sum(
+        frame.f_code.co_name == "_carry_out" and "step" in frame.f_locals
+        for frame in sys._current_frames().values()
+        for frame in above(frame)
+        if isinstance(frame.f_locals.get("step"), _flights.Join)
+    )
+
+
+def above(frame):
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_threads_share_a_run(any_store):
+    held = HeldFunction(any_store, name=f"threads in {type(any_store).__name__}")
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(held.call, 1) for _ in range(8)]
+        assert held.started.wait(60)
+        until(lambda: waiting_for() == 7)
+        held.go_on.set()
+        results = [call.result(60) for call in calls]
+    assert results == [[1]] * 8
+    assert held.runs == [1]
+    stats = held.function.stats()
+    assert (stats.misses, stats.hits, stats.waits) == (1, 7, 7)
+
+
+def test_each_waiter_has_a_copy_of_its_own(any_store):
+    held = HeldFunction(any_store)
+    with ThreadPoolExecutor(3) as pool:
+        calls = [pool.submit(held.call, 1) for _ in range(3)]
+        held.go_on.set()
+        results = [call.result(60) for call in calls]
+    assert len({id(result) for result in results}) == 3
+
+
+def test_other_calls_do_not_wait(any_store):
+    held = HeldFunction(any_store)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(held.call, 1)
+        assert held.started.wait(60)
+        second = pool.submit(held.call, 2)
+        until(lambda: held.runs == [1, 2])
+        held.go_on.set()
+        assert [first.result(60), second.result(60)] == [[1], [2]]
+
+
+def test_a_failure_is_the_runners_and_the_next_tries_again(any_store):
+    held = HeldFunction(any_store)
+    held.fail = True
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(held.call, 1) for _ in range(4)]
+        assert held.started.wait(60)
+        until(lambda: waiting_for() == 3)
+        held.go_on.set()
+        errors = [call.exception(60) for call in calls]
+    assert sum(isinstance(error, ValueError) for error in errors) == 1
+    assert errors.count(None) == 3
+    assert held.runs == [1, 1]
+
+
+def test_without_it_all_of_them_run(any_store):
+    held = HeldFunction(any_store, single_flight=False)
+    with ThreadPoolExecutor(3) as pool:
+        calls = [pool.submit(held.call, 1) for _ in range(3)]
+        until(lambda: held.runs == [1, 1, 1])
+        held.go_on.set()
+        assert [call.result(60) for call in calls] == [[1]] * 3
+
+
+def test_a_call_inside_of_itself_waits_for_nobody(any_store, runs):
+    @persist(any_store)
+    def again(x):
+        runs.append(x)
+        return again(x) + 1 if len(runs) < 3 else 0
+
+    assert again(1) == 0  # what was stored first is the result
+    assert runs == [1, 1, 1]
+
+
+def test_errors_that_are_signals_elsewhere(any_store):
+    for kind in (StopIteration, GeneratorExit, KeyboardInterrupt, SystemExit):
+
+        @persist(any_store, name=kind.__name__)
+        def failing(kind=kind):
+            raise kind("mine")
+
+        with pytest.raises(kind) as caught:
+            failing()
+        assert caught.value.__context__ is None
+        assert caught.value.args == ("mine",)
+
+
+# -- the claims -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def claims(tmp_path):
+    return Claims(
+        FileDirDict(base_dir=str(tmp_path), serialization_format="claim", base_class_for_values=str)
+    )
+
+
+KEY = ("f", "c", "a")
+
+
+@pytest.fixture
+def key():
+    from persidict import NonEmptySafeStrTuple
+
+    return NonEmptySafeStrTuple(*KEY)
+
+
+def test_one_of_two_has_the_claim(claims, key):
+    held = claims.take(key, "")
+    assert isinstance(held, Held)
+    seen = claims.take(key, "")
+    assert not isinstance(seen, Held)
+    assert not seen.is_abandoned("")
+    assert claims.look(key, seen) is seen
+    held.release()
+    assert claims.look(key, seen) is None
+    held.release()
+    assert isinstance(claims.take(key, ""), Held)
+
+
+def test_a_lost_claim_is_not_released_by_its_former_owner(claims, key):
+    held = claims.take(key, "")
+    seen = claims.take(key, "")
+    taken = claims.take_over(key, seen, "")
+    assert isinstance(taken, Held)
+    assert claims.take_over(key, seen, "") is None
+    held.release()
+    assert claims.look(key, seen) is not None
+    assert held._renew() is False
+    taken.release()
+    assert claims.look(key, seen) is None
+
+
+def test_a_runner_that_is_silent_elsewhere_is_taken_over(claims, key, monkeypatch, tmp_path):
+    """Silence is measured by the clock of the one who waits, whatever the clocks say."""
+    monkeypatch.setattr(_claims, "new_token", lambda: "0123456789ab-1-2-3")  # of another host
+    theirs = claims.take(key, "")
+    theirs._stop()
+    monkeypatch.undo()
+    now = [0.0]
+    monkeypatch.setattr(_flights.time, "monotonic", lambda: now[0])
+    steps = _flights._claimed(claims, key, "")
+    answer, taken = None, None
+    while taken is None:
+        try:
+            step = steps.send(answer)
+        except StopIteration as done:
+            taken = done.value
+            break
+        if isinstance(step, _flights.Pause):
+            now[0] += step.seconds
+            answer = None
+            if now[0] < 100:
+                theirs._renew()  # a sign of life, until it stops
+        else:
+            answer = step.call()
+    assert isinstance(taken, Held)
+    assert 100 + _claims.TTL <= now[0] <= 100 + _claims.TTL + 5
+
+
+def test_the_same_task_again_takes_over_at_once(claims, key, monkeypatch):
+    """Dask runs a task again only if its worker is gone."""
+    monkeypatch.setattr(_claims, "new_token", lambda: "0123456789ab-1-2-3")
+    claims.take(key, "tcp://scheduler 'f-1'")._stop()
+    monkeypatch.undo()
+    seen = claims.take(key, "")
+    assert seen.is_abandoned("tcp://scheduler 'f-1'")
+    assert not seen.is_abandoned("tcp://scheduler 'f-2'")
+    assert not seen.is_abandoned("")
+
+
+@pytest.mark.parametrize("record", ["", "{}", "[1]", '{"owner": 1}', "nonsense"])
+def test_a_record_that_says_nothing_belongs_to_nobody(claims, key, record):
+    claims._records[key] = record
+    seen = claims.take(key, "")
+    assert seen.owner == ""
+    assert not seen.is_abandoned("")
+
+
+def test_a_damaged_record_is_no_claim(claims, key, tmp_path):
+    claims.take(key, "")
+    (file,) = claims_in(tmp_path)
+    file.write_bytes(b"\xff\xfe")
+    assert isinstance(claims.take(key, ""), Held)
+
+
+def test_renewals_change_the_record(claims, key):
+    held = claims.take(key, "")
+    first = claims.take(key, "")
+    assert held._renew() is True
+    second = claims.look(key, first)
+    assert second is not first
+    assert second.owner == first.owner
+    assert second.etag != first.etag
+
+
+def test_a_call_whose_claim_cannot_be_written_runs(tmp_path, monkeypatch):
+    @persist(FileDirDict(base_dir=str(tmp_path)))
+    def f(x):
+        return x
+
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Claims, "take", fails)
+    with pytest.warns(RuntimeWarning, match="at the same time: .*No space") as caught:
+        assert f(1) == 1
+    assert caught[0].filename == __file__
+
+
+def test_what_is_forgotten_takes_the_claims_of_the_dead_along(tmp_path, claims, monkeypatch):
+    @persist(FileDirDict(base_dir=str(tmp_path)), name="f")
+    def f(x):
+        return x
+
+    living, dead = f.key_of(1), f.key_of(2)
+    held = claims.take(living, "")
+    monkeypatch.setattr(_claims, "is_gone", lambda owner: "gone" in owner)
+    monkeypatch.setattr(_claims, "new_token", lambda: "gone")
+    claims.take(dead, "")._stop()
+    f.forget_all()
+    assert len(claims_in(tmp_path)) == 1
+    held.release()

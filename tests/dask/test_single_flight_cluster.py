@@ -1,0 +1,115 @@
+"""Single flight on workers: who waits leaves the thread to others, so that nothing gets stuck."""
+
+from __future__ import annotations
+
+import pytest
+from distributed import Client, LocalCluster
+
+MODULE = """
+import time
+from counting import ran
+from persidict_dask import persist
+
+@persist("{cache}")
+def inner(x):
+    ran("inner")
+    time.sleep(0.2)
+    return x + 1
+
+@persist("{cache}")
+def outer(x, caller):
+    ran("outer")
+    return inner(x) + caller
+
+@persist("{cache}")
+def fibonacci(n):
+    ran("fibonacci")
+    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+@persist("{cache}")
+def tower(height, caller):
+    ran("tower")
+    return 0 if height == 0 else 1 + tower(height - 1, caller % 3)
+"""
+
+
+@pytest.fixture(scope="module")
+def narrow(shared_project):
+    """One worker process with one thread."""
+    shared_project.write("nested.py", MODULE)
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        client.run(__import__("sys").path.insert, 0, str(shared_project.folder))
+        yield client
+
+
+def test_fifty_waiters_in_a_single_thread(narrow, shared_project):
+    """Each is a task of its own, and all want the same inner call."""
+    import nested
+
+    futures = narrow.map(nested.outer, [7] * 50, range(50), pure=False)
+    assert narrow.gather(futures) == [8 + caller for caller in range(50)]
+    assert shared_project.executed().count("inner") == 1
+
+
+def test_equal_calls_under_different_names_of_tasks(narrow, shared_project):
+    import nested
+
+    futures = [narrow.submit(nested.inner, 70, pure=False) for _ in range(50)]
+    assert narrow.gather(futures) == [71] * 50
+    assert shared_project.executed() == ["inner"]
+
+
+def test_recursion_and_waiting_for_the_recursion_of_others(narrow, shared_project):
+    import nested
+
+    assert narrow.gather(narrow.map(nested.fibonacci, [12] * 20, pure=False)) == [144] * 20
+    assert shared_project.executed() == ["fibonacci"] * 13
+    heights = narrow.map(nested.tower, [15] * 30, range(30), pure=False)
+    assert narrow.gather(heights) == [15] * 30
+    assert shared_project.executed() == ["tower"] * (30 + 3 * 15)
+
+
+def test_two_clusters_share_a_run(client, narrow, shared_project):
+    import nested
+
+    futures = [
+        *client.map(nested.inner, [700] * 6, pure=False),
+        *narrow.map(nested.inner, [700] * 6, pure=False),
+    ]
+    assert [future.result() for future in futures] == [701] * 12
+    assert shared_project.executed() == ["inner"]
+
+
+def test_a_worker_that_is_killed_is_taken_over(client, narrow, shared_project):
+    """By its own task, which Dask runs again, or by whoever waits elsewhere: once."""
+    shared_project.write(
+        "dying.py",
+        """
+        import os
+        from pathlib import Path
+        from counting import ran
+        from persidict_dask import persist
+
+        MARK = Path("{cache}").with_name("died")
+
+        @persist("{cache}", version="1")
+        def dies_once(x):
+            ran("dies_once")
+            if not MARK.exists():
+                MARK.touch()
+                os._exit(1)
+            return x
+        """,
+    )
+    import dying
+
+    for one in (client, narrow):
+        one.run(lambda: __import__("dying"))
+    futures = [one.submit(dying.dies_once, 1, pure=False) for one in (client, narrow)]
+    assert [future.result(timeout=60) for future in futures] == [1, 1]
+    assert shared_project.executed() == ["dies_once"] * 2
