@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +25,7 @@ from persidict_dask._provenance import described, provenance
 from persidict_dask._results import Results
 from persidict_dask._stats import FunctionStats, count, stats_of
 from persidict_dask._stores import Store, StoreRef
+from persidict_dask._submission import submit, submit_all
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -133,6 +134,22 @@ class PersistedFunction(Generic[P, R]):
         return miss(
             call.key, self._code_components, self._code_values, arguments, self._results.all_notes()
         )
+
+    def submit(self, client: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Return a future of the call; what is stored already costs no task on the cluster.
+
+        Equal calls are one task of the cluster. If an argument is a future, the worker looks and
+        not the driver; so it is with an asynchronous client.
+        """
+        return submit(self, client, args, kwargs)
+
+    def map(self, client: Any, /, *iterables: Iterable[Any], **kwargs: Any) -> list[Any]:
+        """Return futures of the calls with the members of the iterables, in order.
+
+        Like `client.map`; `kwargs` go to each call. All keys are looked up first, by a listing
+        where that costs less; equal calls are one. Only what is missing is submitted.
+        """
+        return submit_all(self, client, list(zip(*iterables, strict=False)), kwargs)
 
     def stats(self) -> FunctionStats:
         """Return hits, misses and times of the function in this process."""

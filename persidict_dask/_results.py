@@ -150,12 +150,13 @@ class Results:
             self.claims.remove_abandoned([key for key in claimed if key[1] != kept_code])
         return removed
 
-    def _keys_in(self, handle: Store) -> Iterator[NonEmptySafeStrTuple]:
+    def _keys_in(self, handle: Store, *code: str) -> Iterator[NonEmptySafeStrTuple]:
+        prefix = (self._name, *code)
         try:
-            below = handle.get_subdict(self._name)
+            below = handle.get_subdict(prefix)
         except NotImplementedError:
             return (key for key in handle if key[0] == self._name)
-        return (NonEmptySafeStrTuple(self._name, key) for key in below)
+        return (NonEmptySafeStrTuple(prefix, key) for key in below.keys())  # noqa: SIM118 - no len
 
     def annotate(self, key: NonEmptySafeStrTuple, note: dict[str, Any]) -> None:
         """Write the note beside a result; the result is safe whether it succeeds or not."""
@@ -181,6 +182,10 @@ class Results:
             note = self.note_or_none(key)
             if note is not None:
                 yield note
+
+    def keys_under(self, code: str) -> Iterator[NonEmptySafeStrTuple]:
+        """Yield the keys of results of this code, by a listing."""
+        return (key for key in self._keys_in(self._readable, code) if key[1] == code)
 
     @cached_property
     def claims(self) -> Claims | None:

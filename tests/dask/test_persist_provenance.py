@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import calendar
 import json
 import platform
 import socket
 import time
 import uuid
 import warnings
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +56,9 @@ def test_provenance_says_what_made_the_result_of_what_when_and_where(store):
     assert "[1, 2]" in note["arguments"]["values"]["value"]
     assert int(note["arguments"]["by"]["digest"], 16)
     assert note["seconds"] >= 0
-    created = time.strptime(note["created"], "%Y-%m-%dT%H:%M:%SZ")
-    assert before - 1 <= calendar.timegm(created) <= time.time()
+    created = datetime.fromisoformat(note["created"])
+    assert created.utcoffset() == timedelta(0)
+    assert before - 1 <= created.timestamp() <= time.time()
     assert note["host"] == socket.gethostname()
     assert note["python"] == platform.python_version()
     assert note["libraries"]["persidict"] == persidict.__version__

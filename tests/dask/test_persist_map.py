@@ -1,0 +1,322 @@
+"""`submit` and `map`: hits on the driver cost the cluster nothing, misses are tasks by content."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+
+import dask
+import numpy as np
+import pytest
+from distributed import as_completed, wait
+
+from persidict import FileDirDict
+from persidict_dask import UnstableKeyError, persist
+from persidict_dask._submission import _WORTH
+
+MODULE = """
+from counting import ran
+from persidict_dask import persist
+
+@persist("{cache}")
+def squared(x, *, offset=0):
+    ran("squared")
+    return [x * x + offset]
+
+@persist("{cache}")
+def arranged(key, workers=1, *, pure=2):
+    ran("arranged")
+    return [key, workers, pure]
+
+@persist("{cache}", version="1")
+def failing(x):
+    ran("failing")
+    raise ValueError(x)
+
+@persist("{cache}", enabled=False)
+def plain(x):
+    ran("plain")
+    return x
+
+class Model:
+    def __init__(self, weight):
+        self.weight = weight
+
+    @persist("{cache}")
+    def predict(self, x):
+        ran("predict")
+        return self.weight * x
+
+def total(parts):
+    return sum(part[0] for part in parts)
+"""
+
+
+@pytest.fixture(scope="module")
+def made(client, shared_project):
+    shared_project.write("mapped.py", MODULE)
+    import mapped
+
+    client.run(lambda: __import__("mapped"))
+    return mapped
+
+
+@pytest.fixture
+def f(made, shared_project):
+    made.squared.forget_all()
+    made.squared.stats()
+    shared_project.executed()
+    return made.squared
+
+
+def tasks(client):
+    """Names of all that the scheduler knows, by the way they came to it."""
+    return client.run_on_scheduler(
+        lambda dask_scheduler: {
+            str(key): task.run_spec is not None for key, task in dask_scheduler.tasks.items()
+        }
+    )
+
+
+def test_what_is_missing_runs_and_what_is_stored_does_not(client, f, shared_project):
+    f(2)
+    assert shared_project.executed() == ["squared"]
+    futures = f.map(client, [1, 2, 3])
+    assert client.gather(futures) == [[1], [4], [9]]
+    assert shared_project.executed() == ["squared"] * 2
+    del futures
+    assert client.gather(f.map(client, [1, 2, 3], offset=0)) == [[1], [4], [9]]
+    assert shared_project.executed() == []
+
+
+def test_the_cluster_does_not_hear_of_hits_whose_result_is_asked(client, f):
+    for x in range(20):
+        f(x)
+    before = tasks(client)
+    futures = f.map(client, range(20))
+    assert [future.result() for future in futures] == [[x * x] for x in range(20)]
+    assert {future.status for future in futures} == {"finished"}
+    assert all(future.done() for future in futures)
+    assert [future.exception() for future in futures] == [None] * 20
+    assert not wait(futures).not_done
+    assert sorted(future.result()[0] for future in as_completed(futures)) == [
+        x * x for x in range(20)
+    ]
+    assert "hit" in repr(futures[0])
+    assert tasks(client) == before
+
+
+def test_gathered_hits_are_data_and_no_tasks(client, f):
+    for x in range(5):
+        f(x)
+    futures = f.map(client, range(5))
+    assert client.gather(futures) == [[x * x] for x in range(5)]
+    known = {name: is_task for name, is_task in tasks(client).items() if name.startswith("hit-")}
+    assert len(known) == 5
+    assert not any(known.values())
+    del futures
+    gc.collect()
+    assert client.gather(f.map(client, range(5))) == [[x * x] for x in range(5)]
+
+
+def test_order_and_equal_calls(client, f, shared_project):
+    f(3)
+    futures = f.map(client, [5, 3, 5, 1, 3, 1])
+    assert client.gather(futures) == [[25], [9], [25], [1], [9], [1]]
+    assert len(set(futures)) == 3
+    assert sorted(shared_project.executed()) == ["squared"] * 3
+
+
+def test_each_result_is_an_object_of_its_own(client, f):
+    f(1)
+    (future,) = f.map(client, [1])
+    future.result().append("changed")
+    assert future.result() == [1]
+    future.result().append("changed")
+    assert client.gather(future) == [1]
+
+
+def test_hits_as_arguments_of_other_tasks(client, f, made):
+    for x in range(4):
+        f(x)
+    futures = f.map(client, range(6))
+    assert client.submit(made.total, futures).result() == sum(x * x for x in range(6))
+    assert client.submit(made.total, [f.submit(client, 3)]).result() == 9
+    delayed = dask.delayed(made.total)([f.submit(client, 2), f.submit(client, 3)])
+    assert client.compute(delayed).result() == 13
+
+
+def test_hits_travel_to_other_clients(client, f):
+    f(7)
+    future = f.submit(client, 7)
+    again = pickle.loads(pickle.dumps(future))
+    assert again.key == future.name
+    client.publish_dataset(seven=future)
+    assert client.get_dataset("seven").result() == [49]
+    client.unpublish_dataset("seven")
+
+
+def test_a_result_that_is_forgotten_meanwhile(client, f, shared_project):
+    f(1)
+    future = f.submit(client, 1)
+    assert future.result() == [1]
+    f.forget(1)
+    assert future.result() == [1]
+    assert shared_project.executed() == ["squared"] * 2
+
+
+def test_submit(client, f, shared_project):
+    first, second = f.submit(client, 4, offset=1), f.submit(client, 4, offset=1)
+    assert first.key == second.key
+    assert first.result() == second.result() == [17]
+    assert f.submit(client, 4, offset=1).result() == [17]
+    assert shared_project.executed() == ["squared"]
+
+
+def test_futures_as_arguments_are_looked_up_by_workers(client, f, made, shared_project):
+    f(36)
+    six = client.submit(int, 6)
+    assert f.submit(client, six).result() == [36]
+    assert client.gather(f.map(client, [six, 7])) == [[36], [49]]
+    assert shared_project.executed() == ["squared"] * 2
+    with pytest.raises(UnstableKeyError, match="or compute it"):
+        f.submit(client, dask.delayed(int)(6))
+
+
+def test_arguments_with_names_that_dask_has_too(client, made):
+    made.arranged.forget_all()
+    assert made.arranged.submit(client, "k", workers=5, pure=6).result() == ["k", 5, 6]
+    assert client.gather(made.arranged.map(client, ["a"], workers=7)) == [["a", 7, 2]]
+
+
+def test_failures_are_those_of_the_function(client, made, shared_project):
+    shared_project.executed()
+    futures = made.failing.map(client, [1, 2])
+    with pytest.raises(ValueError, match="1"):
+        futures[0].result()
+    assert isinstance(futures[1].exception(), ValueError)
+    assert shared_project.executed() == ["failing"] * 2
+
+
+def test_methods(client, made, shared_project):
+    model = made.Model(3)
+    model.predict.forget_all()
+    model.predict(1)
+    shared_project.executed()
+    assert client.gather(made.Model(3).predict.map(client, [1, 2])) == [3, 6]
+    assert shared_project.executed() == ["predict"]
+
+
+def test_disabled(client, made, shared_project):
+    shared_project.executed()
+    assert client.gather(made.plain.map(client, [1, 1])) == [1, 1]
+
+
+def test_nothing_to_map(client, f):
+    assert f.map(client, []) == []
+
+
+def test_unequal_lengths_end_with_the_shortest(client, made):
+    assert client.gather(made.arranged.map(client, ["a", "b"], [1])) == [["a", 1, 2]]
+
+
+class Counting(FileDirDict):
+    """Counts reads of values, and keys of listings."""
+
+    reads = 0
+    listed = 0
+
+    def __getitem__(self, key):
+        type(self).reads += 1
+        return super().__getitem__(key)
+
+    def get_subdict(self, prefix_key):
+        sub = super().get_subdict(prefix_key)
+        mine, keys = type(self), sub.keys
+
+        def counted():
+            for key in keys():
+                mine.listed += 1
+                yield key
+
+        sub.keys = counted
+        return sub
+
+
+@pytest.fixture
+def counting(tmp_path):
+    Counting.reads = Counting.listed = 0
+
+    @persist(Counting(base_dir=str(tmp_path)))
+    def g(x):
+        return x
+
+    return g
+
+
+def test_a_listing_where_that_is_cheaper(client, counting):
+    for x in range(20):
+        counting(x)
+    Counting.reads = 0
+    futures = counting.map(client, range(10, 110))
+    assert Counting.listed == 20
+    assert Counting.reads == 10
+    assert client.gather(futures) == list(range(10, 110))
+
+
+def test_few_keys_are_asked_for_one_by_one(client, counting):
+    for x in range(20):
+        counting(x)
+    Counting.reads = 0
+    counting.map(client, range(3))
+    assert (Counting.reads, Counting.listed) == (3, 0)
+
+
+def test_a_listing_that_gets_too_long_is_given_up(client, counting, monkeypatch):
+    monkeypatch.setattr("persidict_dask._submission._WORTH", 1)
+    assert _WORTH > 1
+    for x in range(50):
+        counting(x)
+    Counting.reads = 0
+    futures = counting.map(client, range(9))
+    assert Counting.reads == 9
+    assert Counting.listed == 11
+    assert [future.result() for future in futures] == list(range(9))
+
+
+def test_large_results_go_once(client, store):
+    @persist(store)
+    def big(x):
+        return np.full(100_000, x)
+
+    for x in range(3):
+        big(x)
+    futures = big.map(client, range(3))
+    assert client.gather(client.map(np.sum, futures)) == [0, 100_000, 200_000]
+
+
+def test_coroutine_functions(client, store):
+    @persist(store)
+    async def doubled(x):
+        return 2 * x
+
+    import asyncio
+
+    assert asyncio.run(doubled(1)) == 2
+    assert client.gather(doubled.map(client, [1, 2])) == [2, 4]
+    assert doubled.submit(client, 1).result() == 2
+
+
+def test_asynchronous_clients(client, made, f):
+    import asyncio
+
+    from distributed import Client
+
+    f(1)
+
+    async def main():
+        async with Client(client.scheduler.address, asynchronous=True) as other:
+            assert await f.submit(other, 1) == [1]
+            assert await other.gather(f.map(other, [1, 2])) == [[1], [4]]
+
+    asyncio.run(main())
