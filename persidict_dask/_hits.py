@@ -33,7 +33,7 @@ class _Batch:
 
     async def _send(self) -> None:
         values = await asyncio.to_thread(self._values)
-        await self._client._scatter(values, hash=False)
+        await self._client._scatter(values, hash=False)  # type: ignore[no-untyped-call]
         self.is_sent = True
 
     def send_now(self) -> None:
@@ -80,7 +80,7 @@ class HitFuture(Future):  # type: ignore[type-arg]
         self._batch = batch
         self._needs_no_key = True
         state = client.futures.setdefault(name, _SentLate(name, batch))
-        state.finish(type(value))  # type: ignore[no-untyped-call]
+        state.finish(type(value))
         super().__init__(name, client)
         self._state = FutureState(name)
         self._state.finish(type(value))  # type: ignore[no-untyped-call]

@@ -174,7 +174,7 @@ def test_submit(client, f, shared_project):
 
 
 def test_futures_as_arguments_are_looked_up_by_workers(client, f, made, shared_project):
-    f(36)
+    f(6)
     six = client.submit(int, 6)
     assert f.submit(client, six).result() == [36]
     assert client.gather(f.map(client, [six, 7])) == [[36], [49]]
