@@ -23,7 +23,7 @@ from persidict_dask._flights import MISSING, Steps, fly, is_inside, steps
 from persidict_dask._inference import is_inferring
 from persidict_dask._provenance import described, provenance
 from persidict_dask._results import Results
-from persidict_dask._stats import FunctionStats, count, stats_of
+from persidict_dask._stats import FunctionStats, count, sizeof, stats_of
 from persidict_dask._stores import Store, StoreRef
 from persidict_dask._submission import submit, submit_all
 
@@ -72,6 +72,7 @@ class PersistedFunction(Generic[P, R]):
         self._results = Results(options.name, place, validate=options.validate, ttl=options.ttl)
         self._shipped_code = code
         self._instance: tuple[Any, ...] = ()
+        self._a_hit: NonEmptySafeStrTuple | None = None
 
     @property
     def store(self) -> Store:
@@ -152,8 +153,10 @@ class PersistedFunction(Generic[P, R]):
         return submit_all(self, client, list(zip(*iterables, strict=False)), kwargs)
 
     def stats(self) -> FunctionStats:
-        """Return hits, misses and times of the function in this process."""
-        return stats_of(self._options.name)
+        """Return hits, misses, times and sizes of the function in this process."""
+        stats = stats_of(self._options.name)
+        saved = stats.hits * self._typical_seconds(stats) - stats.seconds_loading
+        return replace(stats, seconds_saved=saved if stats.hits else 0.0)
 
     # -- a call ---------------------------------------------------------------------------------
 
@@ -177,7 +180,14 @@ class PersistedFunction(Generic[P, R]):
         found = self._results.load(call.key, again=again)
         if found is not MISSING:
             seconds = perf_counter() - begin
-            count(self._options.name, hits=1, waits=int(again), seconds_loading=seconds)
+            self._a_hit = call.key
+            count(
+                self._options.name,
+                hits=1,
+                waits=int(again),
+                seconds_loading=seconds,
+                bytes=sizeof(found),
+            )
         return found
 
     def _fly(self, call: Call) -> Any:
@@ -200,12 +210,20 @@ class PersistedFunction(Generic[P, R]):
         """Store a result, and return the one that is stored in the end."""
         stored, is_ours = self._results.insert(call.key, value)
         if is_ours:
+            count(self._options.name, bytes=sizeof(stored))
             self._annotate(call, seconds)
         return stored
 
     def _replace(self, call: Call, value: Any, seconds: float) -> None:
         self._results.replace(call.key, value)
         self._annotate(call, seconds)
+
+    def _typical_seconds(self, stats: FunctionStats) -> float:
+        """Return what a run takes: as measured here, or else as the note of some hit tells."""
+        if stats.misses:
+            return stats.seconds_computing / stats.misses
+        note = None if self._a_hit is None else self._results.note_or_none(self._a_hit)
+        return float(note["seconds"]) if note else 0.0
 
     def _is_to_be_verified(self) -> bool:
         return self._options.verify > 0 and random.random() < self._options.verify

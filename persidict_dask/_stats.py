@@ -6,11 +6,17 @@ import os
 import threading
 from dataclasses import dataclass, fields, replace
 from html import escape
+from typing import Any
 
 
 @dataclass
 class FunctionStats:
-    """Counts of one persisted function in one process; times are seconds."""
+    """Counts of one persisted function in one process; times are seconds.
+
+    `waits` are those of the hits whose result others were computing; `bytes` is the size in memory
+    of what was loaded and stored. `seconds_saved` is an estimate: what the hits would have cost,
+    less what loading them has cost.
+    """
 
     hits: int = 0
     misses: int = 0
@@ -18,6 +24,8 @@ class FunctionStats:
     errors: int = 0
     seconds_loading: float = 0.0
     seconds_computing: float = 0.0
+    seconds_saved: float = 0.0
+    bytes: int = 0
 
     def __add__(self, other: FunctionStats) -> FunctionStats:
         return FunctionStats(
@@ -55,6 +63,16 @@ def process_stats() -> dict[str, FunctionStats]:
 def stats_of(name: str) -> FunctionStats:
     """Return a copy of the counts of one function."""
     return process_stats().get(name, FunctionStats())
+
+
+def sizeof(value: Any) -> int:
+    """Return the size of a value in memory as Dask estimates it; 0 if it cannot tell."""
+    from dask.sizeof import sizeof as estimated
+
+    try:
+        return int(estimated(value))
+    except Exception:  # a figure must not cost the result
+        return 0
 
 
 def count(name: str, **increments: float) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -18,7 +20,7 @@ from persidict import (
     LocalDict,
     MutationPolicyError,
 )
-from persidict_dask import open_store, persist, process_stats
+from persidict_dask import _stats, open_store, persist, process_stats
 
 # --- results --------------------------------------------------------------------------------------
 
@@ -237,6 +239,24 @@ def test_threads_that_call_at_the_same_time_get_the_same_result(store):
     assert draw.stats().hits + draw.stats().misses == 40
 
 
+def test_seconds_saved_are_known_from_notes(store):
+    """In a process that has computed nothing itself."""
+    name = f"counted{uuid.uuid4().hex}"
+
+    @persist(store, name=name)
+    def f(x):
+        return x
+
+    f(1)
+    f._results.annotate(f.key_of(1), f.provenance(1) | {"seconds": 100.0})
+    _stats._process.by_name.pop(name)
+    assert f.stats().seconds_saved == 0
+    f(1)
+    f(1)
+    assert 199 < f.stats().seconds_saved <= 200
+    assert "seconds_saved" in f.stats()._repr_html_()
+
+
 def test_statistics_count_hits_misses_and_errors(store):
     @persist(store, name=f"counted{uuid.uuid4().hex}")
     def f(x):
@@ -258,7 +278,11 @@ def test_statistics_count_hits_misses_and_errors(store):
     assert (stats.hits, stats.misses, stats.errors) == (2, 3, 1)
     assert stats.seconds_computing > 0
     assert stats.seconds_loading > 0
-    assert process_stats()[f.key_of(1)[0]] == stats
+    assert replace(process_stats()[f.key_of(1)[0]], seconds_saved=stats.seconds_saved) == stats
+    assert stats.seconds_saved == pytest.approx(
+        2 * stats.seconds_computing / 3 - stats.seconds_loading
+    )
+    assert stats.bytes == sum(map(sys.getsizeof, (1, 2, 1, 1)))
     assert (stats + before).hits == 4
     assert "<td>3</td>" in stats._repr_html_()
 

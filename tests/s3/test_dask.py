@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +16,8 @@ from distributed import Client, LocalCluster
 
 from persidict import BasicS3Dict, S3Dict, WriteOnceDict
 from persidict_dask import StoreRef, open_store, persist
+from tests.dask.conftest import Project
+from tests.dask.fleet import Fleet
 
 from .conftest import Place, set_credentials
 
@@ -111,3 +115,17 @@ def test_a_result_is_computed_once(real: Place, cluster: Any, tmp_path: Path) ->
     assert len(list(runs.iterdir())) == 10
     assert [f(n) for n in range(10)] == [n * n for n in range(10)]
     assert len(list(runs.iterdir())) == 10
+
+
+def test_equal_calls_of_four_processes_run_once(real: Place, tmp_path: Path) -> None:
+    """And once more if the one that runs is killed."""
+    fleet = Fleet(Project(tmp_path / "project"), url_of(real), 4)
+    fleet.start()
+    first = fleet.runner(0)
+    os.kill(first, signal.SIGKILL)
+    assert fleet.runner(1) != first
+    told = fleet.finish()
+    assert sum(misses for misses, _ in told) == 1
+    assert sum(hits for _, hits in told) == 47
+    assert len(fleet.project.executed()) == 2
+    assert [name for name in real.names() if name.endswith(".claim")] == []
