@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import uuid
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,6 @@ class _Batch:
         self._client = client
         self._hits: weakref.WeakSet[HitFuture] = weakref.WeakSet()
         self._sending: asyncio.Future[None] | None = None
-        self._lock = threading.Lock()
         self.is_sent = False
 
     def add(self, hit: HitFuture) -> None:
@@ -33,7 +32,8 @@ class _Batch:
 
     async def _send(self) -> None:
         values = await asyncio.to_thread(self._values)
-        await self._client._scatter(values, hash=False)  # type: ignore[no-untyped-call]
+        if values:
+            await self._client._scatter(values, hash=False)  # type: ignore[no-untyped-call]
         self.is_sent = True
 
     def send_now(self) -> None:
@@ -79,8 +79,8 @@ class HitFuture(Future):  # type: ignore[type-arg]
         self._again = again
         self._batch = batch
         self._needs_no_key = True
-        state = client.futures.setdefault(name, _SentLate(name, batch))
-        state.finish(type(value))
+        state = client.futures[name] = _SentLate(name, batch)
+        state.finish(type(value))  # type: ignore[no-untyped-call]
         super().__init__(name, client)
         self._state = FutureState(name)
         self._state.finish(type(value))  # type: ignore[no-untyped-call]
@@ -126,10 +126,11 @@ class HitFuture(Future):  # type: ignore[type-arg]
 
 def hit_futures(client: Client) -> Callable[[str, Any, Callable[[], Any]], HitFuture]:
     """Return a maker of hits (name, value, again) that go to the cluster together."""
-    batch = _Batch(client)
+    batch, own = _Batch(client), uuid.uuid4().hex
 
     def make(name: str, value: Any, again: Callable[[], Any]) -> HitFuture:
-        return HitFuture(name, value, again, client, batch)
+        # the names are the batch's own: the value of another one may just be forgotten
+        return HitFuture(f"hit-{name}-{own}", value, again, client, batch)
 
     return make
 

@@ -24,7 +24,7 @@ def submit(function: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, 
     call = function._call(args, kwargs)
     found = function._load(call)
     if found is not MISSING:
-        return _maker(client)(f"hit-{_name(call)}", found, partial(function, *args, **kwargs))
+        return _maker(client)(_name(call), found, partial(function, *args, **kwargs))
     return client.submit(partial(function, **kwargs), *args, key=_name(call))
 
 
@@ -40,7 +40,7 @@ def submit_all(
     make = _maker(client)
     for key, found in _stored(function, {key: call for key, (call, _) in wanted.items()}):
         call, args = wanted[key]
-        futures[key] = make(f"hit-{_name(call)}", found, partial(function, *args, **kwargs))
+        futures[key] = make(_name(call), found, partial(function, *args, **kwargs))
     missing = [one for key, one in wanted.items() if key not in futures]
     futures.update(_tasks(function, client, missing, kwargs))
     return [futures[call.key] for call in calls]

@@ -119,6 +119,16 @@ def test_gathered_hits_are_data_and_no_tasks(client, f):
     assert client.gather(f.map(client, range(5))) == [[x * x] for x in range(5)]
 
 
+def test_one_batch_after_the_other(client, f):
+    """The names of a batch that is just forgotten are not those of the next."""
+    for x in range(50):
+        f(x)
+    for _ in range(5):
+        futures = f.map(client, range(50))
+        futures = f.map(client, range(50))
+        assert client.gather(futures) == [[x * x] for x in range(50)]
+
+
 def test_order_and_equal_calls(client, f, shared_project):
     f(3)
     futures = f.map(client, [5, 3, 5, 1, 3, 1])
