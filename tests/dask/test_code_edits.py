@@ -1,7 +1,8 @@
 """Every semantic edit of a function or of what it reaches is a miss, every cosmetic one a hit.
 
 Each edit is a text before and after with a function `f`. Both are fingerprinted in processes of
-their own, with other hash seeds, as a module, as a script, as a method and as a closure.
+their own, with other hash seeds, as a module, as a script, as a method, as a closure, and in the
+cells of a notebook.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PLACES = ("module", "script", "method", "closure")
+PLACES = ("module", "script", "method", "closure", "notebook")
 
 
 def _texts(table: str) -> dict[str, tuple[str, str]]:
@@ -37,7 +38,7 @@ COSMETIC = _texts((EDITS / "cosmetic.txt").read_text())
 
 def arranged(text: str, place: str) -> str:
     """The same definitions at another place; the name `target` stands for what is persisted."""
-    if place in ("module", "script"):
+    if place in ("module", "script", "notebook"):
         return text + "\ntarget = f\n"
     if place == "closure":
         future, rest = _without_future(text)
@@ -61,10 +62,32 @@ def _without_future(text: str) -> tuple[str, str]:
 
 def fingerprints(place: str, folder: Path) -> dict[str, str]:
     """What a child process reports: one fingerprint for each text in the folder."""
+    if place == "notebook":
+        return in_a_kernel(folder)
     from persidict_dask._code import fingerprint
 
     sys.path.insert(0, str(folder))
     return {path.stem: fingerprint(_target(place, path)).hexdigest for path in folder.glob("*.py")}
+
+
+REPORT = """
+from persidict_dask._code import fingerprint
+print({name!r}, fingerprint(target).hexdigest)
+"""
+
+
+def in_a_kernel(folder: Path) -> dict[str, str]:
+    """The same, each text in a cell of one notebook that a real kernel executes."""
+    from nbclient import NotebookClient
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    sources = []
+    for path in sorted(folder.glob("*.py")):
+        sources += ["%reset -f", path.read_text(), REPORT.format(name=path.stem)]
+    notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
+    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    printed = "".join(o.get("text", "") for cell in notebook.cells for o in cell.outputs)
+    return dict(line.split() for line in printed.splitlines())
 
 
 def _target(place: str, path: Path) -> object:
