@@ -16,11 +16,13 @@ from benchmarks import (
     _table,
     arrays,
     folders,
+    hashing,
     importing,
     listings,
     memoized,
     s3,
     small_items,
+    tasks,
 )
 from benchmarks._harness import Race, Result, run
 from benchmarks._scale import FULL, QUICK, Scale
@@ -31,10 +33,12 @@ SUBJECTS: dict[str, Callable[[Path, Scale], Iterator[Race]]] = {
     "listings": listings.races,
     "arrays": arrays.races,
     "memoized": memoized.races,
+    "hashing": hashing.races,
+    "tasks": tasks.races,
     "import": importing.races,
     "s3": s3.races,
 }
-LONG = ("listings", "arrays", "folders")
+LONG = ("listings", "arrays", "folders", "hashing", "tasks")
 VERY_LONG = ("s3",)
 DEFAULT = tuple(name for name in SUBJECTS if name != "s3")  # which needs servers, and minutes
 

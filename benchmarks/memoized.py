@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,35 @@ def races(place: Path, scale: Scale) -> Iterator[Race]:
     others = [
         _memoized("joblib.Memory", _joblib(place / "joblib"), calls),
         _memoized("diskcache.memoize", _diskcache(place / "diskcache"), calls),
+        _memoized("cachier", _cachier(place / "cachier"), calls),
         *_ours(place / "ours", calls),
     ]
     yield Race("memoized hit, three scalars", baseline, others)
+    yield _misses(place / "misses", max(10, scale.synced_items))
+
+
+def _misses(place: Path, calls: int) -> Race:
+    """Calls that are computed and stored, in a folder for each kind of cache."""
+    from persidict_dask import persist
+
+    once = persist(folder_dict(place / "single"), single_flight=False)
+    kinds: dict[str, Callable[..., Any]] = {
+        "diskcache.memoize": _diskcache(place / "diskcache"),
+        "cachier": _cachier(place / "cachier"),
+        "persidict_dask.persist": persist(folder_dict(place / "ours"))(score),
+        "… single_flight=False": once(score),
+    }
+    others = [_missing(name, function, calls) for name, function in kinds.items()]
+    return Race(
+        "memoized miss", _missing("joblib.Memory", _joblib(place / "joblib"), calls), others
+    )
+
+
+def _missing(name: str, function: Callable[..., Any], calls: int) -> Contender:
+    fresh = count()
+    return Contender(
+        name, timed(lambda: [function(next(fresh), *ARGUMENTS) for _ in range(calls)], calls)
+    )
 
 
 def _memoized(
@@ -52,6 +79,12 @@ def _joblib(folder: Path) -> Callable[..., Any]:
 
 def _diskcache(folder: Path) -> Callable[..., Any]:
     return disk_cache(folder).memoize()(score)  # type: ignore[attr-defined]
+
+
+def _cachier(folder: Path) -> Callable[..., Any]:
+    from cachier import cachier
+
+    return cachier(cache_dir=folder)(score)  # type: ignore[no-any-return]
 
 
 def _ours(folder: Path, calls: int) -> list[Contender]:
