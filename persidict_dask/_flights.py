@@ -7,11 +7,11 @@ import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from persidict import NonEmptySafeStrTuple
@@ -64,7 +64,7 @@ class Failed(NamedTuple):
     error: BaseException
 
 
-Ident: TypeAlias = tuple[int, NonEmptySafeStrTuple]
+Ident: TypeAlias = tuple[Any, NonEmptySafeStrTuple]
 """A call in this process: its store and its key."""
 Steps: TypeAlias = Generator[Do | Pause | Join | Compute, Any, Any]
 
@@ -114,14 +114,14 @@ def _being_inside(ident: Ident) -> Iterator[None]:
         _inside.reset(token)
 
 
-def steps(ident: Ident, claims: Claims | None, load: Callable[[], Any]) -> Steps:
+def steps(ident: Ident, claims: Callable[[], Claims | None], load: Callable[[], Any]) -> Steps:
     """Run a call of which there is no result yet, unless others do; return the result.
 
     If they fail, the first of those who have waited runs it.
 
     Args:
         ident: the call.
-        claims: by which other processes know of it; none for a store in memory.
+        claims: returns those by which other processes know of it; none for a store in memory.
         load: returns the result, or `MISSING`.
     """
     while True:
@@ -137,40 +137,66 @@ def steps(ident: Ident, claims: Claims | None, load: Callable[[], Any]) -> Steps
             return found
 
 
-def _lead(ident: Ident, claims: Claims | None, load: Callable[[], Any]) -> Steps:
+def _lead(ident: Ident, claims: Callable[[], Claims | None], load: Callable[[], Any]) -> Steps:
     """Run the call for all in this process, unless another process does."""
-    task, held = current_task(), None
+    held: Held | None = None
     try:
         while True:
+            is_alone = False
             try:
-                if claims is not None:
-                    held = yield from _claimed(claims, ident[1], task)
-            except Exception as error:  # a call that can run shall not fail because of its claim
-                warn_caller(f"others may run the same call at the same time: {error}")
-                claims = None
+                held, is_alone = yield from _claim_if_possible(ident[1], claims)
+            except _NoClaimError as error:  # a call that can run shall not fail for that
+                warn_caller(f"others may run the same call at the same time: {error.__cause__}")
+                is_alone = True
             # somebody may have finished between our first look and now
             found = yield Do(load)
             if found is not MISSING:
                 return found
-            if held is not None or claims is None:
+            if held is not None or is_alone:
                 return (yield Compute(ident))
+    except GeneratorExit:
+        if held is not None:  # nobody carries out steps any more
+            held.release()
+            held = None
+        raise
     finally:
         if held is not None:
             yield Do(held.release)
 
 
+class _NoClaimError(Exception):
+    """The store has failed at the claims."""
+
+
+def _asked(call: Callable[[], Any]) -> Steps:
+    try:
+        return (yield Do(call))
+    except Exception as error:
+        raise _NoClaimError from error
+
+
+def _claim_if_possible(
+    key: NonEmptySafeStrTuple, claims: Callable[[], Claims | None]
+) -> Generator[Any, Any, tuple[Held | None, bool]]:
+    """Return our claim if we have got one, and whether there are no claims to get."""
+    found = yield from _asked(claims)
+    if found is None:
+        return None, True
+    return (yield from _claimed(found, key, current_task())), False
+
+
 def _claimed(claims: Claims, key: NonEmptySafeStrTuple, task: str) -> Steps:
     """Return our claim, or nothing as soon as the one of another is gone."""
-    seen: Claim | Held | None = yield Do(partial(claims.take, key, task))
+    seen: Claim | Held | None = yield from _asked(partial(claims.take, key, task))
     pauses, heard = _pauses(), time.monotonic()
     while isinstance(seen, Claim):
         if seen.is_abandoned(task) or time.monotonic() - heard > _claims.TTL:
-            held = yield Do(partial(claims.take_over, key, seen, task))
+            held = yield from _asked(partial(claims.take_over, key, seen, task))
             if held is not None:
                 return held
         else:
             yield from _wait(next(pauses), seen)
-        now = yield Do(partial(claims.look, key, seen))
+        now = yield from _asked(partial(claims.look, key, seen))
         if now != seen:
             heard = time.monotonic()
         seen = now
@@ -220,8 +246,7 @@ def _carry_out(step: Any, compute: Callable[[], Any], away: Away) -> Any:
     if isinstance(step, Do):
         return step.call()
     if isinstance(step, Compute):
-        away.end()
-        try:
+        try:  # without a place: the task that has got it may wait for this very call
             with _being_inside(step.ident):
                 return compute()
         except BaseException as error:
@@ -270,13 +295,29 @@ async def _carried_out(
     try:
         with _being_inside(step.ident):
             return await compute()
+    except GeneratorExit:  # the coroutine is thrown away
+        raise
     except BaseException as error:
         return Failed(error)
 
 
+async def in_thread(call: Callable[..., Any], *args: Any) -> Any:
+    """Ask the store without blocking the event loop.
+
+    In threads of its own: those of the loop may all wait for coroutines that wait for the store.
+    """
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_threads(os.getpid()), partial(call, *args))
+
+
+@cache
+def _threads(_: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(32, thread_name_prefix="persidict-store")
+
+
 async def _finished(call: Callable[[], Any]) -> tuple[Any, BaseException | None]:
     """Return what a call in a thread returns, and the cancellation that came meanwhile."""
-    running = asyncio.ensure_future(asyncio.to_thread(call))
+    running = asyncio.ensure_future(in_thread(call))
     cancelled: BaseException | None = None
     while not running.done():
         try:

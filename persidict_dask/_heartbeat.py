@@ -1,4 +1,4 @@
-"""One thread for everything in this process that has to be said again and again."""
+"""One clock for everything in this process that has to be said again and again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+
+_NAME = "persidict-heartbeat"
 
 
 @dataclass
@@ -14,10 +17,14 @@ class _Beat:
     call: Callable[[], bool]
     every: float
     due: float
+    is_busy: bool = False
 
 
 class Heart:
-    """Calls functions periodically, one after the other, for as long as they want to be called."""
+    """Calls functions periodically, for as long as they want to be called.
+
+    Each in a thread of its own, so that a store which does not answer holds up no other.
+    """
 
     def __init__(self) -> None:
         self._beats: dict[int, _Beat] = {}
@@ -30,10 +37,9 @@ class Heart:
         with self._changed:
             self._beats[id(beat)] = beat
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="persidict-heartbeat", daemon=True
-                )
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name=_NAME, daemon=True)
+                thread.start()
+                self._thread = thread
             self._changed.notify()
         return lambda: self._drop(beat)
 
@@ -44,8 +50,18 @@ class Heart:
     def _run(self) -> None:
         while True:
             beat = self._next()
+            with suppress(RuntimeError):  # no more threads: the next time, perhaps
+                threading.Thread(target=self._call, args=(beat,), name=_NAME, daemon=True).start()
+
+    def _call(self, beat: _Beat) -> None:
+        if beat.is_busy:
+            return
+        beat.is_busy = True
+        try:
             if not beat.call():
                 self._drop(beat)
+        finally:
+            beat.is_busy = False
 
     def _next(self) -> _Beat:
         """Wait until a beat is due."""

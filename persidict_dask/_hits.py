@@ -28,13 +28,23 @@ class _Batch:
         """Put the values into the memory of a worker, once for all of them."""
         if self._sending is None:
             self._sending = asyncio.ensure_future(self._send())
-        await asyncio.shield(self._sending)
+        sending = self._sending
+        try:
+            await asyncio.shield(sending)
+        except BaseException:
+            if sending.done() and self._sending is sending:
+                self._sending = None  # the next one tries again
+            raise
 
     async def _send(self) -> None:
         values = await asyncio.to_thread(self._values)
         if values:
             await self._client._scatter(values, hash=False)  # type: ignore[no-untyped-call]
         self.is_sent = True
+
+    def lose(self) -> None:
+        """Take note that the cluster has lost the values: they have to be sent again."""
+        self.is_sent, self._sending = False, None
 
     def send_now(self) -> None:
         """Send from a thread that may wait; the event loop has to wait by itself."""
@@ -56,6 +66,14 @@ class _SentLate(FutureState):
 
     async def wait(self, timeout: float | None = None) -> None:
         await asyncio.wait_for(self._batch.send(), timeout)
+
+    def lose(self) -> None:
+        self._batch.lose()
+
+    reset = retry = lose
+
+    def cancel(self, reason: Any = None, msg: Any = None) -> None:
+        self._batch.lose()
 
 
 class HitFuture(Future):  # type: ignore[type-arg]
@@ -79,8 +97,8 @@ class HitFuture(Future):  # type: ignore[type-arg]
         self._again = again
         self._batch = batch
         self._needs_no_key = True
-        state = client.futures[name] = _SentLate(name, batch)
-        state.finish(type(value))  # type: ignore[no-untyped-call]
+        self._late = client.futures[name] = _SentLate(name, batch)
+        self._late.finish(type(value))  # type: ignore[no-untyped-call]
         super().__init__(name, client)
         self._state = FutureState(name)
         self._state.finish(type(value))  # type: ignore[no-untyped-call]
@@ -91,12 +109,22 @@ class HitFuture(Future):  # type: ignore[type-arg]
     def key(self) -> Any:
         """The key; whoever asks for it wants the cluster to know it."""
         if not self._needs_no_key:
+            self._register()
             self._batch.send_now()
         return self.name
 
     @key.setter
     def key(self, key: Any) -> None:
         assert key == self.name
+
+    def _register(self) -> None:
+        """Make the client know of the hit again, if it was restarted since."""
+        client = self._client
+        if client is not None and client.futures.get(self.name) is not self._late:
+            client._inc_ref(self.name)  # type: ignore[no-untyped-call]
+            client.futures[self.name] = self._late
+            self._generation = client.generation
+            self._batch.lose()
 
     def take(self) -> Any:
         """Return a value that belongs to the caller."""
@@ -114,6 +142,9 @@ class HitFuture(Future):  # type: ignore[type-arg]
 
     def traceback(self, timeout: float | None = None, **kwargs: Any) -> None:
         """Return `None`: there is a value."""
+
+    def cancel(self, *_: Any, **__: Any) -> None:
+        """Do nothing: there is nothing to cancel."""
 
     def release(self) -> None:
         """Forget the value, here and in the cluster if it was sent."""

@@ -13,6 +13,7 @@ from persidict import (
     PersiDict,
     WriteOnceDict,
 )
+from persidict_dask._stores import StoreRef
 
 # An extension of its own: in "json" a note would be taken for the result by a store of that format.
 NOTES_FORMAT = "provenance"
@@ -27,6 +28,14 @@ def truth_of(store: PersiDict[Any]) -> PersiDict[Any]:
     if isinstance(store, (AppendOnlyDictCached, MutableDictCached)) and "main_dict" in params:
         return truth_of(params["main_dict"])
     return store
+
+
+def identity_of(store: PersiDict[Any]) -> Any:
+    """Return what is the same for all handles of this process on one place."""
+    truth = truth_of(store)
+    if isinstance(truth, LocalDict):
+        return id(truth.get_params()["backend"])
+    return StoreRef.of(store)
 
 
 def changeable(store: PersiDict[Any]) -> list[PersiDict[Any]]:
@@ -71,6 +80,6 @@ def _texts_beside(store: PersiDict[Any], extension: str) -> PersiDict[str] | Non
     }
     if "durability" in params:
         texts["durability"] = "relaxed"  # no result is lost with them
-    with suppress(TypeError):  # a class of somebody else's that has no such parameters
+    with suppress(Exception):  # a class of somebody else's that has no such parameters
         return type(truth)(**(params | texts))
     return None

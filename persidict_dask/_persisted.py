@@ -72,7 +72,6 @@ class PersistedFunction(Generic[P, R]):
         self._results = Results(options.name, place, validate=options.validate, ttl=options.ttl)
         self._shipped_code = code
         self._instance: tuple[Any, ...] = ()
-        self._a_hit: NonEmptySafeStrTuple | None = None
 
     @property
     def store(self) -> Store:
@@ -87,7 +86,7 @@ class PersistedFunction(Generic[P, R]):
         if found is MISSING:
             return self._fly(call)  # type: ignore[no-any-return]
         if self._is_to_be_verified():
-            self._compare(call, found, self._run(call)[0])
+            self._compare(call, found, self.__wrapped__(*call.args, **call.kwargs))
         return found  # type: ignore[no-any-return]
 
     def key_of(self, /, *args: P.args, **kwargs: P.kwargs) -> NonEmptySafeStrTuple:
@@ -155,8 +154,9 @@ class PersistedFunction(Generic[P, R]):
     def stats(self) -> FunctionStats:
         """Return hits, misses, times and sizes of the function in this process."""
         stats = stats_of(self._options.name)
-        saved = stats.hits * self._typical_seconds(stats) - stats.seconds_loading
-        return replace(stats, seconds_saved=saved if stats.hits else 0.0)
+        typical = self._typical_seconds(stats)
+        saved = stats.hits * typical - stats.seconds_loading
+        return replace(stats, seconds_saved=saved if stats.hits and typical else 0.0)
 
     # -- a call ---------------------------------------------------------------------------------
 
@@ -180,7 +180,7 @@ class PersistedFunction(Generic[P, R]):
         found = self._results.load(call.key, again=again)
         if found is not MISSING:
             seconds = perf_counter() - begin
-            self._a_hit = call.key
+            self._results.a_hit = call.key
             count(
                 self._options.name,
                 hits=1,
@@ -197,10 +197,10 @@ class PersistedFunction(Generic[P, R]):
 
     def _steps(self, call: Call) -> Steps | None:
         """How to run the call once among all who want it; `None` if it is not for others to run."""
-        ident = (id(self.store), call.key)
+        ident = (self._results.place, call.key)
         if not self._options.single_flight or is_inside(ident):
             return None
-        return steps(ident, self._results.claims, partial(self._load, call, again=True))
+        return steps(ident, lambda: self._results.claims, partial(self._load, call, again=True))
 
     def _compute(self, call: Call) -> Any:
         value, seconds = self._run(call)
@@ -222,7 +222,8 @@ class PersistedFunction(Generic[P, R]):
         """Return what a run takes: as measured here, or else as the note of some hit tells."""
         if stats.misses:
             return stats.seconds_computing / stats.misses
-        note = None if self._a_hit is None else self._results.note_or_none(self._a_hit)
+        a_hit = self._results.a_hit
+        note = None if a_hit is None else self._results.note_or_none(a_hit)
         return float(note["seconds"]) if note else 0.0
 
     def _is_to_be_verified(self) -> bool:

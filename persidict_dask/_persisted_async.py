@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from functools import partial
 from time import perf_counter
 from types import CodeType
 from typing import Any, ParamSpec, TypeVar
 
-from persidict_dask._flights import MISSING, fly_async
+from persidict_dask._flights import MISSING, fly_async, in_thread
 from persidict_dask._inference import is_inferring
 from persidict_dask._persisted import Call, PersistedFunction
 from persidict_dask._stats import count
@@ -39,13 +38,13 @@ class PersistedCoroutineFunction(PersistedFunction[P, R]):
         if not self._options.enabled or is_inferring():
             return await self._plain(*self._instance, *args, **kwargs)
         call = self._call(args, kwargs)
-        found = await asyncio.to_thread(self._load, call)
+        found = await in_thread(self._load, call)
         if found is MISSING:
             steps = self._steps(call)
             compute = partial(self._compute_async, call)
             return await (compute() if steps is None else fly_async(steps, compute))
         if self._is_to_be_verified():
-            self._compare(call, found, (await self._run_async(call))[0])
+            self._compare(call, found, await self._plain(*call.args, **call.kwargs))
         return found
 
     async def refresh(  # type: ignore[override]
@@ -54,7 +53,7 @@ class PersistedCoroutineFunction(PersistedFunction[P, R]):
         """Compute now, and replace the stored result."""
         call = self._call(args, kwargs)
         value, seconds = await self._run_async(call)
-        await asyncio.to_thread(self._replace, call, value, seconds)
+        await in_thread(self._replace, call, value, seconds)
         return value
 
     @property
@@ -63,7 +62,7 @@ class PersistedCoroutineFunction(PersistedFunction[P, R]):
 
     async def _compute_async(self, call: Call) -> Any:
         value, seconds = await self._run_async(call)
-        return await asyncio.to_thread(self._keep, call, value, seconds)
+        return await in_thread(self._keep, call, value, seconds)
 
     async def _run_async(self, call: Call) -> tuple[Any, float]:
         begin = perf_counter()

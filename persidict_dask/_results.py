@@ -23,7 +23,7 @@ from persidict import (
 )
 from persidict_dask._claims import Claims
 from persidict_dask._flights import MISSING
-from persidict_dask._maintenance import changeable, claims_beside, notes_beside
+from persidict_dask._maintenance import changeable, claims_beside, identity_of, notes_beside
 from persidict_dask._stores import Store, StoreRef
 from persidict_dask._warn import warn_caller
 
@@ -46,6 +46,7 @@ class Results:
         self._place = place
         self._validate = validate
         self._ttl = ttl
+        self.a_hit: NonEmptySafeStrTuple | None = None
 
     @cached_property
     def store(self) -> Store:
@@ -186,6 +187,16 @@ class Results:
     def keys_under(self, code: str) -> Iterator[NonEmptySafeStrTuple]:
         """Yield the keys of results of this code, by a listing."""
         return (key for key in self._keys_in(self._readable, code) if key[1] == code)
+
+    @cached_property
+    def place(self) -> Any:
+        """What is the same for all functions of this process with the same store."""
+        return identity_of(self.store)
+
+    @cached_property
+    def token(self) -> str:
+        """Name the store, in every process alike."""
+        return self.ref.__dask_tokenize__()
 
     @cached_property
     def claims(self) -> Claims | None:

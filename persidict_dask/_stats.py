@@ -15,7 +15,7 @@ class FunctionStats:
 
     `waits` are those of the hits whose result others were computing; `bytes` is the size in memory
     of what was loaded and stored. `seconds_saved` is an estimate: what the hits would have cost,
-    less what loading them has cost.
+    less what loading them has cost; 0 while nobody knows what a run takes.
     """
 
     hits: int = 0
@@ -57,7 +57,13 @@ if hasattr(os, "register_at_fork"):
 def process_stats() -> dict[str, FunctionStats]:
     """Return a copy of the counts of all persisted functions of this process, by name."""
     with _process.lock:
-        return {name: replace(stats) for name, stats in _process.by_name.items()}
+        return {name: _with_savings(stats) for name, stats in _process.by_name.items()}
+
+
+def _with_savings(stats: FunctionStats) -> FunctionStats:
+    typical = stats.seconds_computing / stats.misses if stats.misses else 0.0
+    saved = stats.hits * typical - stats.seconds_loading if typical else 0.0
+    return replace(stats, seconds_saved=saved)
 
 
 def stats_of(name: str) -> FunctionStats:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 from persidict import FileDirDict, LocalDict, NonEmptySafeStrTuple
+from persidict_dask._digest import digest
 from persidict_dask._flights import MISSING
 from persidict_dask._maintenance import truth_of
 from persidict_dask._progress import watched
@@ -24,8 +26,9 @@ def submit(function: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, 
     call = function._call(args, kwargs)
     found = function._load(call)
     if found is not MISSING:
-        return _maker(client)(_name(call), found, partial(function, *args, **kwargs))
-    return client.submit(partial(function, **kwargs), *args, key=_name(call))
+        return _maker(client)(_name(function, call), found, partial(_again, function, call))
+    name = _task_name(function, client, call)
+    return client.submit(partial(function, **kwargs), *args, key=name)
 
 
 def submit_all(
@@ -39,8 +42,8 @@ def submit_all(
     futures: dict[NonEmptySafeStrTuple, Any] = {}
     make = _maker(client)
     for key, found in _stored(function, {key: call for key, (call, _) in wanted.items()}):
-        call, args = wanted[key]
-        futures[key] = make(_name(call), found, partial(function, *args, **kwargs))
+        call, _ = wanted[key]
+        futures[key] = make(_name(function, call), found, partial(_again, function, call))
     missing = [one for key, one in wanted.items() if key not in futures]
     futures.update(_tasks(function, client, missing, kwargs))
     return [futures[call.key] for call in calls]
@@ -53,7 +56,7 @@ def _tasks(
     if not missing:
         return
     calls, arguments = zip(*missing, strict=True)
-    names = [_name(call) for call in calls]
+    names = [_task_name(function, client, call) for call in calls]
     columns = list(zip(*arguments, strict=True))
     futures = client.map(partial(function, **kwargs), *columns, key=names)
     yield from zip((call.key for call in calls), futures, strict=True)
@@ -120,7 +123,25 @@ def _maker(client: Any) -> Any:
     return hit_futures(client)
 
 
-def _name(call: Any) -> str:
-    """Name a task by its content: equal calls are one task of a cluster."""
-    name, code, arguments = call.key
-    return f"{name}-{code}{arguments}"
+def _again(function: Any, call: Any) -> Any:
+    """Return the result of a call once more; its arguments may have changed since."""
+    found = function._results.load(call.key)
+    if found is not MISSING:
+        return found
+    now = function._call(call.args[len(function._instance) :], call.kwargs)
+    if now.key != call.key:
+        raise KeyError(f"{call.key}: the result was removed, and the arguments have changed since")
+    return function._fly(now)
+
+
+def _name(function: Any, call: Any) -> str:
+    """Name a call by its content and store: equal calls are one task of a cluster."""
+    return f"{call.key[0]}-{digest(function._results.token, *call.key)}"
+
+
+def _task_name(function: Any, client: Any, call: Any) -> str:
+    """Name the task of a call that has no result: one that is over already has another's."""
+    name = _name(function, call)
+    known = client.futures.get(name)
+    is_over = known is not None and known.status != "pending"
+    return f"{name}-{uuid4().hex}" if is_over or function._options.ttl is not None else name

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Any, Self
+
+_PATIENCE = 10.0  # seconds
 
 
 class Away:
-    """Gives the place of this thread in the pool of its worker away, and takes it back.
+    """Gives the place of this thread in the pool of its worker away, and asks for one after.
 
-    Does nothing outside of tasks, and in a task that has given its place away already.
+    Does nothing outside of tasks, and in a task that has given its place away already. The task
+    that has got the place may wait for something that this one holds: so after ten seconds this
+    one goes on without a place.
     """
 
     def __init__(self) -> None:
@@ -24,12 +29,10 @@ class Away:
             self._is_away = True
 
     def end(self) -> None:
-        """Wait for a place to become free, if one was given away."""
+        """Wait for a place to become free, if one was given away, for a while."""
         if self._is_away:
-            import distributed
-
             self._is_away = False
-            distributed.rejoin()  # type: ignore[no-untyped-call]
+            _rejoin(_PATIENCE)
 
     def __enter__(self) -> Self:
         return self
@@ -43,8 +46,26 @@ def current_task() -> str:
     state = _task_state()
     if state is None:
         return ""
-    worker = state.execution_state["worker"]
-    return f"{worker.scheduler.address} {state.key!r}"
+    scheduler = state.execution_state["worker"].scheduler.address
+    # an address that means another machine on each machine names no cluster
+    is_shared = scheduler.startswith(("tcp://", "tls://")) and "//127." not in scheduler
+    return f"{scheduler} {state.key!r}" if is_shared else ""
+
+
+def _rejoin(patience: float) -> None:
+    """Do what `distributed.rejoin` does, but not for ever."""
+    from distributed.threadpoolexecutor import thread_state
+
+    pool, me = thread_state.executor, (threading.current_thread(), threading.Event())
+    with pool._rejoin_lock:
+        pool._rejoin_list.append(me)
+    pool.submit(lambda: None)
+    if not me[1].wait(patience):
+        with pool._rejoin_lock:
+            if me in pool._rejoin_list:
+                pool._rejoin_list.remove(me)
+                return
+    thread_state.proceed = True
 
 
 def _has_place() -> bool:

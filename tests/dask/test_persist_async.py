@@ -197,6 +197,38 @@ def test_the_loop_goes_on_while_the_store_is_slow(tmp_path):
     asyncio.run(main())
 
 
+def test_threads_of_the_loop_may_all_wait_for_coroutines(store):
+    @persist(store)
+    async def squared(x):
+        return x * x
+
+    async def main():
+        loop = asyncio.get_running_loop()
+
+        def bridge(x):
+            return asyncio.run_coroutine_threadsafe(squared(x), loop).result(60)
+
+        return await asyncio.gather(*[asyncio.to_thread(bridge, x) for x in range(60)])
+
+    assert asyncio.run(main()) == [x * x for x in range(60)]
+
+
+def test_a_coroutine_that_is_thrown_away_leaves_no_claim(store, tmp_path):
+    slow, gate = held(store)
+    loop = asyncio.new_event_loop()
+    call = loop.create_task(slow(1))
+    loop.run_until_complete(gate.started.wait())
+    assert len(list(tmp_path.rglob("*.claim"))) == 1
+    coroutine = call.get_coro()
+    call._log_destroy_pending = False
+    coroutine.close()
+    loop.close()
+    assert list(tmp_path.rglob("*.claim")) == []
+    gate.started, gate.go_on = asyncio.Event(), asyncio.Event()
+    gate.go_on.set()
+    assert asyncio.run(slow(1)) == [1]
+
+
 def test_errors_are_those_of_the_function(store):
     @persist(store)
     async def failing(kind):

@@ -223,6 +223,14 @@ def test_calls_that_look_for_a_type_store_nothing(store):
         frame.map_partitions(doubled),
         frame.a.map_partitions(doubled),
     ]
+    grouped = frame.assign(b=frame.a % 2).groupby("b")
+    for lazy in (
+        grouped.a.apply(doubled, meta=("a", int)),
+        grouped.a.apply(doubled),
+        grouped.a.transform(doubled),
+        frame.a.reduction(doubled, aggregate=doubled),
+    ):
+        assert lazy._meta is not None
     assert len(store) == 0
     assert doubled.stats().misses == 0
     expected = [np.arange(10) * 2] * 6 + [pd.DataFrame({"a": range(0, 20, 2)}), range(0, 20, 2)]

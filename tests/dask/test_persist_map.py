@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
 import pickle
 
 import dask
 import numpy as np
 import pytest
-from distributed import as_completed, wait
+from distributed import Client, LocalCluster, as_completed, wait
 
 from persidict import FileDirDict
 from persidict_dask import UnstableKeyError, persist
@@ -144,6 +146,88 @@ def test_each_result_is_an_object_of_its_own(client, f):
     assert future.result() == [1]
     future.result().append("changed")
     assert client.gather(future) == [1]
+
+
+def test_an_argument_that_changes_changes_no_future(client, store):
+    @persist(store)
+    def summed(values):
+        return sum(values)
+
+    values = [1, 2]
+    summed(values)
+    hit = summed.submit(client, values)
+    assert hit.result() == 3
+    values.append(100)
+    assert hit.result() == 3
+    assert client.gather(hit) == 3
+    summed.forget([1, 2])
+    with pytest.raises(KeyError, match="have changed since"):
+        hit.result()
+
+
+def test_equal_names_in_two_stores_are_two_tasks(client, tmp_path):
+    def make(number):
+        @persist(FileDirDict(base_dir=str(tmp_path / str(number))), name="same", version="1")
+        def f(x):
+            return number
+
+        return f
+
+    one, two = make(1), make(2)
+    first, second = one.submit(client, 0), two.submit(client, 0)
+    assert [first.result(), second.result()] == [1, 2]
+    assert one.is_cached(0)
+    assert two.is_cached(0)
+
+
+def test_a_task_that_is_over_is_no_result(client, f, shared_project):
+    """The scheduler still has it; the store has not."""
+    (kept,) = f.map(client, [11])
+    assert kept.result() == [121]
+    f.forget(11)
+    assert f.submit(client, 11).result() == [121]
+    assert f.is_cached(11)
+    assert shared_project.executed() == ["squared"] * 2
+
+
+def test_hits_survive_the_loss_of_workers(store):
+    @persist(store)
+    def seven(x):
+        return 7 * x
+
+    for x in range(3):
+        seven(x)
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as other,
+    ):
+        futures = seven.map(other, range(3))
+        assert other.gather(futures) == [0, 7, 14]
+        other.restart()
+        assert other.gather(futures) == [0, 7, 14]
+        assert other.submit(sum, futures).result() == 21
+        with contextlib.suppress(Exception):
+            other.run(os._exit, 1)
+        other.wait_for_workers(1)
+        assert other.submit(sum, futures).result(timeout=60) == 21
+        assert other.gather(futures) == [0, 7, 14]
+        unsent = seven.submit(other, 2)
+        other.restart()
+        assert other.submit(int, unsent).result(timeout=60) == 14
+
+
+def test_a_sending_that_failed_is_tried_again(client, f, monkeypatch):
+    f(5)
+    future = f.submit(client, 5)
+
+    async def failing(*_, **__):
+        raise TimeoutError("no workers")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "_scatter", failing)
+        with pytest.raises(TimeoutError, match="no workers"):
+            client.gather(future)
+    assert client.gather(future) == [25]
 
 
 def test_hits_as_arguments_of_other_tasks(client, f, made):

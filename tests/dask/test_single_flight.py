@@ -14,6 +14,7 @@ import pytest
 from persidict import FileDirDict, LocalDict
 from persidict_dask import _claims, _flights, persist
 from persidict_dask._claims import Claims, Held
+from persidict_dask._heartbeat import Heart
 
 from .fleet import Fleet
 
@@ -299,6 +300,82 @@ def test_a_damaged_record_is_no_claim(claims, key, tmp_path):
     (file,) = claims_in(tmp_path)
     file.write_bytes(b"\xff\xfe")
     assert isinstance(claims.take(key, ""), Held)
+
+
+def test_what_is_raised_while_one_waits_comes_out(claims, key):
+    """Such as the exception of a signal handler."""
+    claims.take(key, "")
+    steps = _flights.steps(("place", key), lambda: claims, lambda: _flights.MISSING)
+    step = steps.send(None)
+    while not isinstance(step, _flights.Pause):
+        step = steps.send(step.call())
+    with pytest.raises(ValueError, match="deadline"):
+        steps.throw(ValueError("deadline"))
+    _, is_ours = _flights._flights.join(("place", key))
+    assert is_ours
+    _flights._flights.leave(("place", key))
+
+
+def test_a_store_that_hangs_silences_no_other(monkeypatch):
+    beating, stuck = threading.Event(), threading.Event()
+    heart = Heart()
+
+    def hangs():
+        stuck.wait(60)
+        return False
+
+    beats = []
+
+    def healthy():
+        beats.append(1)
+        if len(beats) == 3:
+            beating.set()
+        return len(beats) < 3
+
+    heart.add(hangs, 0.001)
+    heart.add(healthy, 0.002)
+    assert beating.wait(60)
+    stuck.set()
+
+
+def test_two_handles_of_one_memory_share_a_run(runs):
+    store = LocalDict()
+    again = LocalDict(**store.get_params())
+    started, go_on = Opaque(threading.Event()), Opaque(threading.Event())
+
+    def slow(x):
+        runs.append(x)
+        started.it.set()
+        assert go_on.it.wait(60)
+        return x
+
+    one, other = persist(store)(slow), persist(again)(slow)
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(one, 1)]
+        assert started.it.wait(60)
+        calls.append(pool.submit(other, 1))
+        until(lambda: waiting_for() == 1)
+        go_on.it.set()
+        assert [call.result(60) for call in calls] == [1, 1]
+    assert runs == [1]
+
+
+class Choosy(FileDirDict):
+    """Knows a single format, and says so in its own way."""
+
+    def __init__(self, serialization_format="pkl", **params):
+        if serialization_format != "pkl":
+            raise ValueError("only pkl")
+        super().__init__(serialization_format=serialization_format, **params)
+
+
+def test_a_store_without_room_for_claims(tmp_path):
+    @persist(Choosy(base_dir=str(tmp_path)))
+    def f(x):
+        return x
+
+    assert [f(1), f(1)] == [1, 1]
+    assert f.stats().hits >= 1
 
 
 def test_renewals_change_the_record(claims, key):

@@ -74,6 +74,33 @@ def test_recursion_and_waiting_for_the_recursion_of_others(narrow, shared_projec
     assert shared_project.executed() == ["tower"] * (30 + 3 * 15)
 
 
+def test_a_lock_that_is_held_while_one_waits(narrow, client, shared_project):
+    """The task that gets the place of the one that waits may want the lock as well."""
+    shared_project.write(
+        "locking.py",
+        """
+        import threading
+        from persidict_dask import _waiting
+        from nested import inner
+
+        LOCK = threading.Lock()
+        _waiting._PATIENCE = 0.1
+
+        def with_lock(x):
+            with LOCK:
+                return inner(x)
+        """,
+    )
+    import locking
+
+    narrow.run(lambda: __import__("locking"))
+    elsewhere = client.submit(__import__("nested").inner, 9000, pure=False)
+    futures = narrow.map(locking.with_lock, [9000] * 10, pure=False)
+    assert narrow.gather(futures) == [9001] * 10
+    assert elsewhere.result() == 9001
+    assert shared_project.executed() == ["inner"]
+
+
 def test_two_clusters_share_a_run(client, narrow, shared_project):
     import nested
 
