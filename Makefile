@@ -8,7 +8,7 @@ demo: .venv/examples
 	$(BIN)/python -m examples.pipelines.flight_delays
 
 test: .venv/dev .servers/ready
-	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 bench: .venv/dev
 	$(BIN)/python -m benchmarks $(ARGS)

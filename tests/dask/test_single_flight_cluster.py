@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
 import pytest
 from distributed import Client, LocalCluster
 
@@ -25,6 +30,10 @@ def outer(x, caller):
 def fibonacci(n):
     ran("fibonacci")
     return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+@persist("{cache}", ignore="act")
+def through(x, act):
+    return act(x)
 
 @persist("{cache}")
 def tower(height, caller):
@@ -74,31 +83,84 @@ def test_recursion_and_waiting_for_the_recursion_of_others(narrow, shared_projec
     assert shared_project.executed() == ["tower"] * (30 + 3 * 15)
 
 
-def test_a_lock_that_is_held_while_one_waits(narrow, client, shared_project):
+@pytest.fixture
+def elsewhere(shared_project):
+    """Run `through(x, ...)` in a thread of this process, and hold it in the middle."""
+    import nested
+
+    started, go_on = threading.Event(), threading.Event()
+
+    def act(x):
+        started.set()
+        assert go_on.wait(60)
+        return elsewhere.then(x)
+
+    elsewhere = SimpleNamespace(go_on=go_on, then=lambda x: x)
+    with ThreadPoolExecutor(1) as pool:
+
+        def start(x):
+            elsewhere.result = pool.submit(nested.through, x, act)
+            assert started.wait(60)
+
+        elsewhere.start = start
+        yield elsewhere
+        go_on.set()
+
+
+def away(dask_worker):
+    """How many tasks have given their place away."""
+    return len(dask_worker.state.long_running)
+
+
+def executing(dask_worker):
+    return len(dask_worker.state.executing)
+
+
+def until(client, count, wanted):
+    deadline = time.monotonic() + 60
+    while list(client.run(count).values()) != [wanted]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_the_call_that_one_waits_for_needs_its_place(narrow, elsewhere):
+    """The worker has a single thread, and the task in it waits."""
+    import nested
+
+    elsewhere.then = lambda x: narrow.submit(abs, -x, pure=False).result(timeout=60)
+    elsewhere.start(1)
+    waiter = narrow.submit(nested.through, 1, None)
+    until(narrow, away, 1)
+    elsewhere.go_on.set()
+    assert waiter.result(timeout=60) == elsewhere.result.result(60) == 1
+
+
+def test_a_lock_that_is_held_while_one_waits(narrow, elsewhere, shared_project):
     """The task that gets the place of the one that waits may want the lock as well."""
     shared_project.write(
         "locking.py",
         """
         import threading
         from persidict_dask import _waiting
-        from nested import inner
+        from nested import through
 
         LOCK = threading.Lock()
         _waiting._PATIENCE = 0.1
 
-        def with_lock(x):
+        def with_lock(x, number):
             with LOCK:
-                return inner(x)
+                return through(x, None)
         """,
     )
     import locking
 
     narrow.run(lambda: __import__("locking"))
-    elsewhere = client.submit(__import__("nested").inner, 9000, pure=False)
-    futures = narrow.map(locking.with_lock, [9000] * 10, pure=False)
-    assert narrow.gather(futures) == [9001] * 10
-    assert elsewhere.result() == 9001
-    assert shared_project.executed() == ["inner"]
+    elsewhere.start(2)
+    futures = narrow.map(locking.with_lock, [2] * 5, range(5), pure=False)
+    until(narrow, away, 1)
+    until(narrow, executing, 1)
+    elsewhere.go_on.set()
+    assert [future.result(timeout=60) for future in futures] == [2] * 5
 
 
 def test_two_clusters_share_a_run(client, narrow, shared_project):

@@ -58,6 +58,14 @@ def agents(proxy: FaultProxy) -> set[str]:
 
 
 @pytest.fixture
+def real(request: pytest.FixtureRequest, clients: dict[str, Any], tmp_path: Any) -> Place:
+    """Most of this is about the client: one server will do."""
+    return place_on(
+        request.getfixturevalue(getattr(request, "param", "ministack")), clients, tmp_path
+    )
+
+
+@pytest.fixture
 def proxy(real: Place) -> Iterator[FaultProxy]:
     run(FILL, real.url, real.prefix)
     assert real.url
@@ -74,6 +82,7 @@ assert times == dict(d.keys_and_timestamps())
 """
 
 
+@pytest.mark.parametrize("real", ["ministack", "seaweedfs"], indirect=True)
 def test_obstore_reads_what_boto3_would(real: Place, proxy: FaultProxy) -> None:
     run(START + READ + SUB, proxy.url, real.prefix)
     assert agents(proxy) == {"obstore"}

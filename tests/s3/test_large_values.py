@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from persidict import _s3_writes as writes
 from persidict._s3_writes import etag_of_bytes
 from persidict.exceptions import OutcomeUnknownError
 
-from .conftest import Place
+from .conftest import Place, place_on
 from .proxy import AnswerAfter, CutBody, DropAfter
 from .test_lost_answers import Line, line  # noqa: F401  # a fixture
 
@@ -206,11 +207,12 @@ print((peak() - before) / size)
 """
 
 
-def test_memory(real: Place) -> None:
+def test_memory(seaweedfs: Any, clients: dict[str, Any], tmp_path: Path) -> None:
     """What is needed besides the value to write it, and with the value to read it."""
+    place = place_on(seaweedfs, clients, tmp_path)
     for act, bound in (("write", 1.5), ("read", 1.5)):
-        command = [sys.executable, "-c", MEMORY, real.prefix, str(real.url), act]
+        command = [sys.executable, "-c", MEMORY, place.prefix, str(place.url), act]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout) <= bound
-    real.basic().discard("k")
+    place.basic().discard("k")

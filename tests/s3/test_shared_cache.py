@@ -19,7 +19,7 @@ from persidict._s3_writes import etag_of_bytes
 from .conftest import Place
 
 ROOT = Path(__file__).parent.parent.parent
-OPERATIONS = int(os.environ.get("S3_CACHE_OPERATIONS", "600"))  # of all processes together
+OPERATIONS = int(os.environ.get("S3_CACHE_OPERATIONS", "400"))  # of all processes together
 SEED = os.environ.get("HISTORY_SEED") or str(random.randrange(10**6))
 PROCESSES, KILLS = 3, 6
 NEVER = float("inf")
