@@ -91,6 +91,18 @@ def test_others_see_the_new_result(any_store, clock):
     assert drawing(any_store, Source())(0) == 2
 
 
+def test_a_cache_elsewhere_holds_an_old_result_and_is_not_asked(tmp_path, clock):
+    here, there = (
+        drawing(STORES["cached"](str(tmp_path)), source, ttl=60)
+        for source in (Source(1, 2), Source())
+    )
+    assert [here(0), there(0)] == [1, 1]
+    clock[0] = 61
+    assert here(0) == 2
+    clock[0] = 0
+    assert there(0) == 2
+
+
 def test_a_result_of_somebody_else_who_was_faster_is_kept(any_store, clock):
     """He has replaced the old one just before we would have removed it."""
     drawn = drawing(any_store, Source(1), ttl=60)
