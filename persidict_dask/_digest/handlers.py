@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from persidict_dask._digest import arrow, numpy, objects, pandas
+from persidict_dask._digest import arrow, numpy, objects, pandas, polars
 from persidict_dask._digest.python import EXACT
 from persidict_dask._digest.walk import HANDLERS, SCALARS, Handler
 from persidict_dask._origin import module_of
@@ -22,6 +22,7 @@ _LIBRARIES: dict[str, dict[str, Handler]] = {
     "scipy": numpy.SPARSE_HANDLERS,
     "pandas": pandas.HANDLERS,
     "pyarrow": arrow.HANDLERS,
+    "polars": polars.HANDLERS,
     "persidict": {"PersiDict": objects.store},
     "dask": dict.fromkeys(("DaskMethodsMixin", "Expr"), objects.collection),
     "distributed": dict.fromkeys(("Future", "Variable", "Queue", "Client"), objects.collection),
