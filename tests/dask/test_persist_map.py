@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 import pickle
+import time
 
 import dask
 import numpy as np
@@ -208,7 +209,8 @@ def test_hits_survive_the_loss_of_workers(store):
         assert other.submit(sum, futures).result() == 21
         with contextlib.suppress(Exception):
             other.run(os._exit, 1)
-        other.wait_for_workers(1)
+        while futures[0]._batch.is_sent:  # until the client has heard of the loss
+            time.sleep(0.01)
         assert other.submit(sum, futures).result(timeout=60) == 21
         assert other.gather(futures) == [0, 7, 14]
         unsent = seven.submit(other, 2)
