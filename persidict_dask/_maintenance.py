@@ -35,7 +35,10 @@ def identity_of(store: PersiDict[Any]) -> Any:
     truth = truth_of(store)
     if isinstance(truth, LocalDict):
         return id(truth.get_params()["backend"])
-    return StoreRef.of(store)
+    try:
+        return StoreRef.of(store)
+    except TypeError:  # it has parts that cannot be named, such as a client: it is one of a kind
+        return id(store)
 
 
 def changeable(store: PersiDict[Any]) -> list[PersiDict[Any]]:

@@ -15,6 +15,7 @@ from distributed import Client, LocalCluster, as_completed, wait
 
 from persidict import FileDirDict
 from persidict_dask import UnstableKeyError, persist
+from persidict_dask._progress import watched
 from persidict_dask._submission import _WORTH
 
 MODULE = """
@@ -416,3 +417,14 @@ def test_asynchronous_clients(client, made, f):
             assert await other.gather(f.map(other, [1, 2])) == [[1], [4]]
 
     asyncio.run(main())
+
+
+def test_a_progress_bar_for_those_who_watch(monkeypatch, capsys):
+    assert list(watched(iter("abc"), 3, "looking")) == ["a", "b", "c"]
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr("persidict_dask._progress._is_watched", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert list(watched(iter("abc"), 3, "looking")) == ["a", "b", "c"]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "looking" in err

@@ -16,10 +16,12 @@ from distributed import Client, LocalCluster
 
 from persidict import BasicS3Dict, S3Dict, WriteOnceDict
 from persidict_dask import StoreRef, open_store, persist
+from persidict_dask._submission import _stored
 from tests.dask.conftest import Project
 from tests.dask.fleet import Fleet
 
 from .conftest import Place, set_credentials
+from .test_requests import Requests
 
 
 def url_of(place: Place, **query: str) -> str:
@@ -129,3 +131,20 @@ def test_equal_calls_of_four_processes_run_once(real: Place, tmp_path: Path) -> 
     assert sum(hits for _, hits in told) == 47
     assert len(fleet.project.executed()) == 2
     assert [name for name in real.names() if name.endswith(".claim")] == []
+
+
+def test_many_keys_are_looked_up_by_a_listing(real: Place) -> None:
+    """One request tells which of fifty results are stored, and those are read."""
+
+    @persist(real.basic())
+    def f(x: int) -> int:
+        return x
+
+    for x in range(10, 30):
+        f(x)
+    calls = [f._call((x,), {}) for x in range(50)]
+    requests = Requests(real.client)
+    with requests.counted() as sent:
+        found = dict(_stored(f, {call.key: call for call in calls}))
+    assert sorted(found.values()) == list(range(10, 30))
+    assert sent == {"ListObjectsV2": 1, "GetObject": 20}
