@@ -421,10 +421,10 @@ def test_asynchronous_clients(client, made, f):
 
 def test_a_progress_bar_for_those_who_watch(monkeypatch, capsys):
     assert list(watched(iter("abc"), 3, "looking")) == ["a", "b", "c"]
-    assert capsys.readouterr() == ("", "")
+    assert "looking" not in "".join(capsys.readouterr())
     monkeypatch.setattr("persidict_dask._progress._is_watched", lambda: True)
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert list(watched(iter("abc"), 3, "looking")) == ["a", "b", "c"]
     out, err = capsys.readouterr()
-    assert out == ""
+    assert "looking" not in out
     assert "looking" in err
