@@ -112,7 +112,7 @@ def test_whoever_listens_or_configures_sees_all_requests(
 
 
 PREFIXES = """
-names = ["p", "/p", "p//q", "p/./q", "p/q", "p/../p"]
+names = ["", "p", "/p", "p//q", "p/./q", "p/q", "p/../p"]
 top = where["root_prefix"]
 dicts = {name: BasicS3Dict(**where | {"root_prefix": top + name}) for name in names}
 dicts["/"] = BasicS3Dict(**where | {"root_prefix": "/" + top})

@@ -177,20 +177,28 @@ def test_the_trial_leaves_nothing_when_its_answer_is_lost(
 
 def test_a_silent_server_holds_up_nobody_else(real: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each server is asked on its own, and those that are known are not asked."""
+    monkeypatch.setattr("persidict._s3_proof._known", {})
     real.basic().setdefault("known", 1)
     asked, answer = threading.Event(), threading.Event()
 
-    def silent(*_: Any) -> bool:
+    def silent(bucket: Bucket, *_: Any) -> bool:
+        if bucket.name != "another":
+            return True
         asked.set()
         return answer.wait(60)
 
     monkeypatch.setattr("persidict._s3_proof._refuses", silent)
     other = Bucket(real.client, "another", {})
+    third = Bucket(real.client, "third", {})
     thread = threading.Thread(target=obeys, args=(other, "put_object", ""))
+    meanwhile = threading.Thread(target=obeys, args=(third, "put_object", ""))
     thread.start()
     try:
         assert asked.wait(60)
         assert real.basic().setdefault("k", 1) == 1
+        meanwhile.start()
+        meanwhile.join(10)
+        assert not meanwhile.is_alive()
     finally:
         answer.set()
         thread.join()
