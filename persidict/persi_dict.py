@@ -243,7 +243,11 @@ class PersiDict(
     @overload
     def pop(self, key: Any, /, default: T) -> ValueType | T: ...
     def pop(self, key: Any, /, default: Any = NO_DEFAULT) -> Any:
-        """Remove the item and return its value, which no other caller gets as well."""
+        """Remove the item and return its value, which no other caller gets as well.
+
+        Raises `ConcurrencyConflictError`, with nothing removed, when others change the item
+        during each of seven attempts.
+        """
         self._refuse_change()
         key = item_key(key)
         value = self._popped(key)

@@ -22,6 +22,7 @@ from persidict import (
     ETAG_IS_THE_SAME,
     ITEM_NOT_AVAILABLE,
     VALUE_NOT_RETRIEVED,
+    ConcurrencyConflictError,
     FileDirDict,
     MutationPolicyError,
 )
@@ -112,6 +113,15 @@ def transformed(d: Any, key: str, value: str) -> Any:
     return given[-1]
 
 
+def popped(d: Any, key: str) -> Any:
+    """Pop for as long as it takes: a conflict says that nothing has happened."""
+    while True:
+        try:
+            return d.pop(key, None)
+        except ConcurrencyConflictError:
+            continue
+
+
 ALL = {"retrieve_value": ALWAYS_RETRIEVE}
 ACTS: dict[str, Callable[[Any, str, str, Any, Any], Any]] = {
     "get": lambda d, k, v, c, e: d.get(k),
@@ -126,7 +136,7 @@ ACTS: dict[str, Callable[[Any, str, str, Any, Any], Any]] = {
     "discard_if": lambda d, k, v, c, e: d.discard_item_if(k, condition=c, expected_etag=e),
     "del": lambda d, k, v, c, e: deleted(d, k),
     "discard": lambda d, k, v, c, e: d.discard(k),
-    "pop": lambda d, k, v, c, e: d.pop(k, None),
+    "pop": lambda d, k, v, c, e: popped(d, k),
     "insert": lambda d, k, v, c, e: inserted(d, k, v),
     "transform": lambda d, k, v, c, e: transformed(d, k, v),
 }
