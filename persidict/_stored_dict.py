@@ -169,13 +169,18 @@ class StoredDict(ItemDict[ValueType]):
             if isinstance(error, MemoryError) and len(blob.value) > _LARGE:  # type: ignore[arg-type]
                 raise
             # whatever goes wrong in here: the item is there, and it must not look absent
-            raise DamagedItemError(
-                f"the item {key.strings} cannot be decoded: {type(error).__name__}: {error} "
-                f"(at {self._store.where(self._name(key))})",
-                backend=self._store.backend,
-                operation="read",
-                key=key,
-            ) from error
+            raise self._damage(key, blob, error) from error
+
+    def _damage(self, key: NonEmptySafeStrTuple, blob: Blob, error: Exception) -> DamagedItemError:
+        damage = DamagedItemError(
+            f"the item {key.strings} cannot be decoded: {type(error).__name__}: {error} "
+            f"(at {self._store.where(self._name(key))})",
+            backend=self._store.backend,
+            operation="read",
+            key=key,
+        )
+        damage.data = bytes(blob.value)  # type: ignore[arg-type]  # it was read
+        return damage
 
     def _absence(self, key: NonEmptySafeStrTuple) -> KeyError:
         error = super()._absence(key)

@@ -42,6 +42,12 @@ class BackendError(RuntimeError):
 class DamagedItemError(BackendError):
     """A stored item cannot be decoded; it is there, and its bytes are not what was written."""
 
+    data: bytes | None = None
+    """The bytes that were found, where the error was raised; not in pickles of it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__ | {"data": None})
+
 
 class LockTimeoutError(BackendError, TimeoutError):
     """Others held the lock of an item for longer than `lock_timeout`; nothing was changed."""

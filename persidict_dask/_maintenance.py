@@ -7,17 +7,33 @@ from typing import Any
 
 from persidict import (
     AppendOnlyDictCached,
+    Codec,
     EmptyDict,
     LocalDict,
     MutableDictCached,
     PersiDict,
     WriteOnceDict,
+    register_format,
 )
 from persidict_dask._stores import StoreRef
 
 # An extension of its own: in "json" a note would be taken for the result by a store of that format.
 NOTES_FORMAT = "provenance"
 CLAIMS_FORMAT = "claim"
+DAMAGED_FORMAT = "damaged"
+
+
+class _AsFound(Codec):
+    """Bytes as they are."""
+
+    def encode(self, value: bytes) -> bytes:
+        return value
+
+    def decode(self, data: bytes) -> bytes:
+        return data
+
+
+register_format(DAMAGED_FORMAT, _AsFound())
 
 
 def truth_of(store: PersiDict[Any]) -> PersiDict[Any]:
@@ -55,10 +71,18 @@ def changeable(store: PersiDict[Any]) -> list[PersiDict[Any]]:
 
 def notes_beside(store: PersiDict[Any]) -> PersiDict[str]:
     """Return the dictionary of notes, JSON as text, under the same keys as the items."""
-    notes = _texts_beside(store, NOTES_FORMAT)
+    notes = _beside(store, NOTES_FORMAT, str)
     if notes is None:
         return EmptyDict(serialization_format=NOTES_FORMAT, base_class_for_values=str)
     return notes
+
+
+def damaged_beside(store: PersiDict[Any]) -> PersiDict[bytes]:
+    """Return the dictionary of what was set aside, as it was found, under the same keys."""
+    damaged = _beside(store, DAMAGED_FORMAT, bytes)
+    if damaged is None:
+        return EmptyDict(serialization_format=DAMAGED_FORMAT, base_class_for_values=bytes)
+    return damaged
 
 
 def claims_beside(store: PersiDict[Any]) -> PersiDict[str] | None:
@@ -69,20 +93,20 @@ def claims_beside(store: PersiDict[Any]) -> PersiDict[str] | None:
     """
     if isinstance(truth_of(store), LocalDict):
         return None
-    claims = _texts_beside(store, CLAIMS_FORMAT)
+    claims = _beside(store, CLAIMS_FORMAT, str)
     return claims if claims is not None and claims.is_exact else None
 
 
-def _texts_beside(store: PersiDict[Any], extension: str) -> PersiDict[str] | None:
+def _beside(store: PersiDict[Any], extension: str, kind: type) -> PersiDict[Any] | None:
     truth = truth_of(store)
     params = truth.get_params()
-    texts = {
+    wanted = {
         "append_only": False,
         "serialization_format": extension,
-        "base_class_for_values": str,
+        "base_class_for_values": kind,
     }
     if "durability" in params:
-        texts["durability"] = "relaxed"  # no result is lost with them
+        wanted["durability"] = "relaxed"  # no result is lost with them
     with suppress(Exception):  # a class of somebody else's that has no such parameters
-        return type(truth)(**(params | texts))
+        return type(truth)(**(params | wanted))
     return None

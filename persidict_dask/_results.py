@@ -23,7 +23,13 @@ from persidict import (
 )
 from persidict_dask._claims import Claims
 from persidict_dask._flights import MISSING
-from persidict_dask._maintenance import changeable, claims_beside, identity_of, notes_beside
+from persidict_dask._maintenance import (
+    changeable,
+    claims_beside,
+    damaged_beside,
+    identity_of,
+    notes_beside,
+)
 from persidict_dask._stores import Store, StoreRef
 from persidict_dask._warn import warn_caller
 
@@ -135,15 +141,16 @@ class Results:
             raise self._unfit(value, error) from error
 
     def forget(self, key: NonEmptySafeStrTuple) -> bool:
-        """Remove a result and its note, and tell whether there was one."""
-        self._notes.discard(key)
+        """Remove a result and what lies beside it, and tell whether there was one."""
+        for beside in (self._notes, self._damaged):
+            beside.discard(key)
         removed = [handle.discard(key) for handle in self._changeable]
         return any(removed)
 
     def forget_all(self, *, kept_code: str | None) -> int:
         """Remove all results, except of the code that is kept; return how many."""
         removed = 0
-        for handle in (*self._changeable, self._notes):
+        for handle in (*self._changeable, self._notes, self._damaged):
             doomed = [key for key in self._keys_in(handle) if key[1] != kept_code]
             removed = max(removed, sum(handle.discard(key) for key in doomed))
         if self.claims is not None:
@@ -212,12 +219,24 @@ class Results:
     def _notes(self) -> PersiDict[str]:
         return notes_beside(self.store)
 
+    @cached_property
+    def _damaged(self) -> PersiDict[bytes]:
+        return damaged_beside(self.store)
+
     def _give_up(self, key: NonEmptySafeStrTuple, error: Exception, *, warn: bool = True) -> None:
-        """Warn of a result that cannot be read, and remove it if nobody else can either."""
+        """Warn of a result that cannot be read, and set it aside if nobody else can either."""
         if warn:
             warn_caller(f"a result is computed again: {error}")
         if not _lacks_code(error):
+            self._keep(key, error)
             self._remove_unfit(key)
+
+    def _keep(self, key: NonEmptySafeStrTuple, error: Exception) -> None:
+        """Keep what was found for whoever looks into it; the caller's result matters more."""
+        data = getattr(error, "data", None)
+        if data is not None:
+            with suppress(Exception):
+                self._damaged[key] = data
 
     def _remove_unfit(self, key: NonEmptySafeStrTuple) -> None:
         """Remove what was found unfit, unless somebody has replaced it meanwhile."""

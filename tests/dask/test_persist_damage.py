@@ -115,6 +115,27 @@ def test_a_foreign_file_is_computed_again(damaged, runs, content):
     heals(f, runs)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_damaged_is_set_aside(tmp_path, runs, kind):
+    """Byte for byte, beside the result, until that is forgotten."""
+    f, file = stored_once(KINDS[kind](tmp_path), tmp_path, runs)
+    found = file.read_bytes()[:-3] + b"???"
+    file.write_bytes(found)
+    heals(f, runs)
+    [aside] = tmp_path.rglob("*.damaged")
+    assert aside.read_bytes() == found
+    assert aside.stem == file.stem
+    f.forget(1)
+    assert list(tmp_path.rglob("*.damaged")) == []
+
+
+def test_what_cannot_be_set_aside_is_computed_all_the_same(in_folder, runs):
+    f, file = in_folder
+    file.write_bytes(b"damaged")
+    file.with_suffix(".damaged").mkdir()
+    heals(f, runs)
+
+
 def test_a_longer_file_is_computed_again(in_folder, runs):
     f, file = in_folder
     file.write_bytes(file.read_bytes() + b"more")
