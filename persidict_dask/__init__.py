@@ -1,24 +1,55 @@
 """Persistent dictionaries as the persistence layer of Dask task graphs."""
 
 from persidict_dask._digest import digest, register_digest
-from persidict_dask._errors import ResultMismatchError, UnstableKeyError
+from persidict_dask._errors import (
+    DeadlockError,
+    LeaseLost,
+    ResultMismatchError,
+    StaleTokenError,
+    UnstableKeyError,
+)
 from persidict_dask._explanation import Change, Explanation
+from persidict_dask._install import Installed, install, worker_store
 from persidict_dask._persist import persist
 from persidict_dask._persisted import PersistedFunction
 from persidict_dask._stats import FunctionStats, process_stats
 from persidict_dask._stores import StoreRef, open_store
+from persidict_dask.coordination import (
+    Barrier,
+    Counter,
+    Lease,
+    RateLimiter,
+    Semaphore,
+    SharedValue,
+    WorkQueue,
+    fenced_set,
+)
 
 __all__ = [
+    "Barrier",
     "Change",
+    "Counter",
+    "DeadlockError",
     "Explanation",
     "FunctionStats",
+    "Installed",
+    "Lease",
+    "LeaseLost",
     "PersistedFunction",
+    "RateLimiter",
     "ResultMismatchError",
+    "Semaphore",
+    "SharedValue",
+    "StaleTokenError",
     "StoreRef",
     "UnstableKeyError",
+    "WorkQueue",
     "digest",
+    "fenced_set",
+    "install",
     "open_store",
     "persist",
     "process_stats",
     "register_digest",
+    "worker_store",
 ]

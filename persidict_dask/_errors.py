@@ -53,3 +53,26 @@ class UnstableKeyError(TypeError):
         """The path so far is inside the code of a value: steps outside are prepended again."""
         self._is_absolute = False
         self.prepend(" -> ")
+
+
+class LeaseLost(RuntimeError):  # noqa: N818 - the name says what has happened
+    """A lease or a place was lost while it was held: nobody may rely on having had it alone."""
+
+
+class StaleTokenError(RuntimeError):
+    """Somebody with a higher token has written before; nothing was written.
+
+    `token` is the one that was given, `newest` the one of the last write.
+    """
+
+    def __init__(self, token: int, newest: int) -> None:
+        super().__init__(token, newest)
+        self.token = token
+        self.newest = newest
+
+    def __str__(self) -> str:
+        return f"token {self.token} is stale: {self.newest} has written before"
+
+
+class DeadlockError(RuntimeError):
+    """Waiting would never end: what is waited for is held by who waits, or in a circle."""

@@ -21,6 +21,8 @@ from persidict_dask._stores import StoreRef
 NOTES_FORMAT = "provenance"
 CLAIMS_FORMAT = "claim"
 DAMAGED_FORMAT = "damaged"
+RECORDS_FORMAT = "coordination"
+PAYLOADS_FORMAT = "payload"
 
 
 class _AsFound(Codec):
@@ -33,7 +35,8 @@ class _AsFound(Codec):
         return data
 
 
-register_format(DAMAGED_FORMAT, _AsFound())
+for name in (DAMAGED_FORMAT, PAYLOADS_FORMAT):
+    register_format(name, _AsFound())
 
 
 def truth_of(store: PersiDict[Any]) -> PersiDict[Any]:
@@ -97,7 +100,26 @@ def claims_beside(store: PersiDict[Any]) -> PersiDict[str] | None:
     return claims if claims is not None and claims.is_exact else None
 
 
-def _beside(store: PersiDict[Any], extension: str, kind: type) -> PersiDict[Any] | None:
+def records_beside(store: PersiDict[Any]) -> PersiDict[str]:
+    """Return the dictionary of the records of coordination; as durable as the store."""
+    return _beside_or_below(store, RECORDS_FORMAT, str)
+
+
+def payloads_beside(store: PersiDict[Any]) -> PersiDict[bytes]:
+    """Return the dictionary of what is too large for a record."""
+    return _beside_or_below(store, PAYLOADS_FORMAT, bytes)
+
+
+def _beside_or_below(store: PersiDict[Any], extension: str, kind: type) -> PersiDict[Any]:
+    """Return a dictionary beside the items; among them, where a class knows no extensions."""
+    truth = truth_of(store)
+    beside = _beside(truth, extension, kind, relaxed=False)
+    return truth.get_subdict(extension) if beside is None else beside
+
+
+def _beside(
+    store: PersiDict[Any], extension: str, kind: type, *, relaxed: bool = True
+) -> PersiDict[Any] | None:
     truth = truth_of(store)
     params = truth.get_params()
     wanted = {
@@ -105,7 +127,7 @@ def _beside(store: PersiDict[Any], extension: str, kind: type) -> PersiDict[Any]
         "serialization_format": extension,
         "base_class_for_values": kind,
     }
-    if "durability" in params:
+    if relaxed and "durability" in params:
         wanted["durability"] = "relaxed"  # no result is lost with them
     with suppress(Exception):  # a class of somebody else's that has no such parameters
         return type(truth)(**(params | wanted))

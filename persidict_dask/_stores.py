@@ -50,6 +50,11 @@ def results_store(url: str | os.PathLike[str]) -> Store | StoreRef:
     return StoreRef(WriteOnceDict, (("wrapped_dict", ref),))
 
 
+def reference(url: str | os.PathLike[str]) -> StoreRef:
+    """Return the reference to the dictionary at a URL; opens nothing."""
+    return _reference(url, {})
+
+
 def _reference(url: str | os.PathLike[str], params: dict[str, Any]) -> StoreRef:
     cls, place = _located(os.fspath(url))
     twice = place.keys() & params.keys()

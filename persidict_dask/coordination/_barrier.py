@@ -1,0 +1,152 @@
+"""Barrier: a number of parties wait for each other, again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from persidict.owners import new_token
+from persidict_dask._flights import in_thread
+from persidict_dask._heartbeat import heart
+from persidict_dask.coordination._holders import alive, told_of_me
+from persidict_dask.coordination._places import Handle, Somewhere, positive, whole
+from persidict_dask.coordination._polling import Attempt, bell, poll, poll_async
+from persidict_dask.coordination._records import ABSENT, Fields, Record
+
+_ROUNDS = 8
+"""Rounds for which a record names who has passed: for those who are slow to look."""
+
+
+class Barrier(Handle):
+    """Lets all go on once `parties` have arrived; then it is closed for the next round.
+
+    Who dies, or gives up, while it waits does not count any more.
+
+    Args:
+        parties: how many must arrive; all who share the name say the same.
+        ttl: seconds of silence after which one who waits on another host is believed dead.
+    """
+
+    kind: ClassVar[str] = "barrier"
+
+    def __init__(self, store: Somewhere, name: str, *, parties: int, ttl: float = 30) -> None:
+        super().__init__(store, name, parties=whole("parties", parties), ttl=positive("ttl", ttl))
+        self._parties = parties
+        self._ttl = ttl
+        self._record = Record(self._place, self._key)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the others; return one's place in the order of arrival, from 0.
+
+        Raises `TimeoutError` after so many seconds, and does not count any more then.
+        """
+        arrival = _Arrival(self._record, self._parties, self._ttl)
+        try:
+            place = poll(arrival.attempt(), timeout, is_near=self._place.is_near)
+        except BaseException:
+            arrival.withdraw()
+            raise
+        return self._passed(arrival, place, timeout)
+
+    async def wait_async(self, timeout: float | None = None) -> int:
+        """Do the same in a coroutine."""
+        arrival = _Arrival(self._record, self._parties, self._ttl)
+        try:
+            place = await poll_async(arrival.attempt(), timeout, is_near=self._place.is_near)
+        except BaseException:
+            await in_thread(arrival.withdraw)
+            raise
+        if place is None:
+            place = await in_thread(arrival.withdraw)
+        return self._passed(arrival, place, timeout)
+
+    def _passed(self, arrival: _Arrival, place: int | None, timeout: float | None) -> int:
+        if place is None:
+            place = arrival.withdraw()
+        if place is None:
+            raise TimeoutError(f"{self!r}: fewer than {self._parties} within {timeout} s")
+        return place
+
+
+class _Arrival:
+    """One who has come, or is about to."""
+
+    def __init__(self, record: Record, parties: int, ttl: float) -> None:
+        self._record = record
+        self._parties = parties
+        self._me = new_token()
+        self._told = told_of_me(ttl)
+        self._seen = ABSENT
+        self._round: int | None = None
+        self._place = 0
+        self._stop: Callable[[], None] = lambda: None
+
+    def attempt(self) -> Attempt:
+        """Return how to wait; it renews what it has told, for as long as it waits."""
+        self._stop = heart.add(self._beat, self._told["ttl"] / 3)
+        return Attempt(self._look, end=self._stop)
+
+    def _look(self) -> int | None:
+        self._seen = self._record.look(self._seen)
+        if self._is_through(self._seen.fields):
+            return self._end()
+        if self._me not in self._seen.fields.get("holders", {}) or self._others_are_fewer():
+            self._seen = self._record.change(self._arrived)
+        return self._end() if self._is_through(self._seen.fields) else None
+
+    def _others_are_fewer(self) -> bool:
+        there = self._seen.fields["holders"]
+        return len(alive(self._record, there)) < len(there)
+
+    def _end(self) -> int:
+        self._stop()
+        bell.ring()
+        return self._place
+
+    def _is_through(self, fields: Fields) -> bool:
+        return self._me in fields.get("passed", {}).get(str(self._round), ())
+
+    def _arrived(self, fields: Fields) -> Fields | None:
+        there = alive(self._record, fields.get("holders", {}))
+        self._check(fields, there)
+        self._round = fields.get("round", 0)
+        others = [name for name in there if name != self._me]
+        self._place = [*there].index(self._me) if self._me in there else len(others)
+        new = fields | {"parties": self._parties, "round": self._round}
+        if len(others) + 1 >= self._parties:
+            passed = fields.get("passed", {}) | {str(self._round): [*others, self._me]}
+            last = dict([*passed.items()][-_ROUNDS:])
+            return new | {"round": self._round + 1, "holders": {}, "passed": last}
+        return new | {"holders": there | {self._me: self._told}}
+
+    def _check(self, fields: Fields, there: Fields) -> None:
+        parties = fields.get("parties", self._parties)
+        if there and parties != self._parties:
+            raise ValueError(
+                f"{self._record.key.strings} waits for {parties} parties, not {self._parties}"
+            )
+
+    def _beat(self) -> bool:
+        self._told = self._told | {"beat": self._told["beat"] + 1}
+
+        def renewed(fields: Fields) -> Fields | None:
+            there = fields.get("holders", {})
+            if self._me not in there:
+                return None
+            return fields | {"holders": there | {self._me: self._told}}
+
+        self._record.change(renewed)
+        return True
+
+    def withdraw(self) -> int | None:
+        """Count no more; the place of arrival if all have come meanwhile."""
+        self._stop()
+
+        def without_me(fields: Fields) -> Fields | None:
+            there = fields.get("holders", {})
+            if self._me not in there:
+                return None
+            return fields | {"holders": {n: told for n, told in there.items() if n != self._me}}
+
+        fields = self._record.change(without_me).fields
+        return self._place if self._is_through(fields) else None
