@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _NAME = "persidict"
-_stores: dict[str, StoreRef] = {}
+# One for each worker of this process, and one for its clients.
+_told: dict[object, dict[str, StoreRef]] = {}
 
 
 class Installed:
@@ -24,8 +25,7 @@ class Installed:
 
     def uninstall(self) -> Any:
         """Take it off the cluster again; on asynchronous clients something to await."""
-        for name in self.stores:
-            _stores.pop(name, None)
+        _tell(_NAME, {})
         removed: Any = self._client.unregister_worker_plugin(_NAME)  # type: ignore[no-untyped-call]
         return removed
 
@@ -41,7 +41,7 @@ def install(client: Client, *, stores: Mapping[str, Store | str] | None = None) 
     installed. Returns an `Installed`; on asynchronous clients something to await.
     """
     refs = {name: _reference(name, store) for name, store in (stores or {}).items()}
-    _stores.update(refs)
+    _tell(_NAME, refs)
     registering: Any = client.register_plugin(_plugin(refs), name=_NAME)
     installed = Installed(client, refs)
     if not client.asynchronous:
@@ -59,9 +59,10 @@ def worker_store(name: str) -> Store:
 
     Raises `KeyError` with the names there are. Costs no request.
     """
-    if name not in _stores:
-        raise KeyError(f"no store {name!r} was installed here, only {sorted(_stores)}")
-    return _stores[name].open()
+    known = {each: ref for refs in list(_told.values()) for each, ref in refs.items()}
+    if name not in known:
+        raise KeyError(f"no store {name!r} was installed here, only {sorted(known)}")
+    return known[name].open()
 
 
 def _reference(name: str, store: Store | str | os.PathLike[str]) -> StoreRef:
@@ -79,11 +80,16 @@ def _plugin(refs: dict[str, StoreRef]) -> Any:
         """Tells a worker the stores by reference."""
 
         def setup(self, worker: Any) -> None:
-            _tell(refs)
+            _tell(worker.id, refs)
+
+        def teardown(self, worker: Any) -> None:
+            _tell(worker.id, {})
 
     return Stores()
 
 
-def _tell(refs: dict[str, StoreRef]) -> None:
-    """Replace what was told before; opens nothing, for this runs on the event loop."""
-    _stores.update(refs)
+def _tell(who: object, refs: dict[str, StoreRef]) -> None:
+    """Opens nothing, for this runs on the event loop. (The class above travels by value.)"""
+    _told.pop(who, None)
+    if refs:
+        _told[who] = refs

@@ -28,7 +28,7 @@ class Counter(Handle):
 
     def add(self, n: int = 1) -> None:
         """Count without asking for the sum: a read and a write, more in a race."""
-        whole("n", abs(n), 0)
+        _check(n)
         for attempt in range(1_000_000):
             shard = self._shards[self._at]
             seen = shard.read()
@@ -43,7 +43,7 @@ class Counter(Handle):
         With several it is read after the counting, one request for each, and may contain what
         others have counted meanwhile.
         """
-        whole("n", abs(n), 0)
+        _check(n)
         if len(self._shards) > 1:
             self.add(n)
             return self.value
@@ -57,6 +57,11 @@ class Counter(Handle):
         Contains all that was counted before the question, and perhaps some of what came during it.
         """
         return sum(shard.read().fields.get("value", 0) for shard in self._shards)
+
+
+def _check(n: int) -> None:
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"only ints are counted, not {type(n).__name__}")
 
 
 _random = random.Random()

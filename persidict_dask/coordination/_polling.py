@@ -111,7 +111,17 @@ async def poll_async(attempt: Attempt, timeout: float | None, *, is_near: bool) 
             if found is not None or _left(deadline) <= 0:
                 return found
     finally:
+        await _end(attempt, found)
+
+
+async def _end(attempt: Attempt, found: Any) -> None:
+    """Do what comes after waiting; if that is cancelled, nobody gets what was found."""
+    try:
         await asyncio.shield(in_thread(attempt.end))
+    except asyncio.CancelledError:
+        if found is not None:
+            await asyncio.shield(in_thread(attempt.undo, found))
+        raise
 
 
 async def _look(attempt: Attempt) -> Any:

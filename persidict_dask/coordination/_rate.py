@@ -55,7 +55,7 @@ class RateLimiter(Handle):
     def _reserve(self, n: int, timeout: float | None) -> float:
         """Reserve the next moment; return the seconds until then."""
         whole("n", n)
-        deadline = deadline_of(timeout)
+        deadline_of(timeout)  # says what is wrong with it
         pause = 0.0
 
         def reserved(fields: Fields) -> Fields:
@@ -64,7 +64,7 @@ class RateLimiter(Handle):
             free = max(self._free_at(fields, at), at - self._every * (self._burst - 1))
             # n pass together, when the last of them may
             pause = free + self._every * (n - 1) - at
-            if deadline is not None and at + pause > deadline:
+            if timeout is not None and pause > max(timeout, 0):
                 raise TimeoutError(f"{self!r}: the next turn comes in {pause:.3g} s")
             return {"clock": new_token(), "at": at, "free": free + self._every * n}
 

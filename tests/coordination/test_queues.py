@@ -1,0 +1,235 @@
+"""Queues: what is put is done, once; what cannot be done is put aside."""
+
+from __future__ import annotations
+
+import gc
+import time
+
+import pytest
+
+from persidict_dask import WorkQueue
+from persidict_dask.coordination import inspect
+
+BIG = list(range(5000))
+
+
+@pytest.fixture
+def queue(store):
+    return WorkQueue(store, "q")
+
+
+@pytest.fixture
+def q(plain):
+    return WorkQueue(plain, "q", max_deliveries=2)
+
+
+def beside(queue):
+    return len(queue._place.payloads)
+
+
+@pytest.mark.parametrize("item", [5, None, (1, 2), {"url": "x"}, b"x", BIG, {1, 2}])
+def test_what_is_put_is_claimed_and_done(queue, item):
+    key = queue.put(item)
+    assert len(queue) == 1
+    claim = queue.claim()
+    assert (claim.key, claim.item, claim.deliveries) == (key, item, 1)
+    assert type(claim.item) is type(item)
+    assert queue.claim() is None
+    assert claim.done(item)
+    assert len(queue) == 0
+    assert dict(queue.done) == {key: item}
+    queue.done.clear()
+    assert (len(queue.done), beside(queue)) == (0, 0)
+
+
+def test_each_item_goes_to_one(queue, together):
+    keys = {queue.put(n) for n in range(30)}
+
+    def work(_):
+        mine = WorkQueue(queue._place.store, "q")
+        done = []
+        while (claim := mine.claim()) is not None:
+            assert claim.done()
+            done.append(claim.key)
+        return done
+
+    done = sum(together(work, 5), [])
+    assert len(done) == 30
+    assert set(done) == keys == set(queue.done)
+
+
+def test_roughly_in_order(q):
+    keys = [q.put(n) for n in range(40)]
+    claimed = [claim.key for claim in q.drain() if claim.done()]
+    assert all(abs(claimed.index(key) - at) < 40 for at, key in enumerate(keys))
+    assert set(claimed[:8]) <= set(keys[:16])
+
+
+def test_a_key_is_put_once(q):
+    assert q.put("a", key="k") == "k"
+    q.put("b", key="k")
+    assert len(q) == 1
+    claim = q.claim()
+    q.put("c", key="k")
+    assert claim.item == "a"
+    claim.done()
+    q.put("d", key="k")
+    assert (len(q), q.claim()) == (0, None)
+    assert q.done.discard("k")
+    q.put("e", key="k")
+    assert q.claim().item == "e"
+
+
+def test_a_failure_comes_back_and_is_given_up_then(q):
+    key = q.put(BIG, key="k")
+    assert q.claim().fail(ValueError("first"))
+    second = q.claim()
+    assert second.deliveries == 2
+    assert second.fail("second")
+    assert (len(q), q.claim()) == (0, None)
+    dead = q.dead[key]
+    assert (dead.item, dead.deliveries) == (BIG, 2)
+    assert "ValueError: first" in dead.errors[0]
+    assert dead.errors[1] == "second"
+    q.put("again", key="k")
+    assert len(q) == 0
+    assert "1 dead" in repr(inspect(q._place.store))
+
+
+def test_what_is_dead_can_be_released(q):
+    q.put("x", key="k")
+    for _ in range(2):
+        q.claim().fail("no")
+    q.dead.release("k")
+    assert len(q.dead) == 0
+    claim = q.claim()
+    assert (claim.item, claim.deliveries) == ("x", 1)
+    claim.done()
+    with pytest.raises(KeyError):
+        q.dead.release("k")
+
+
+def test_what_is_dead_can_be_discarded(q):
+    q.put(BIG, key="k")
+    for _ in range(2):
+        q.claim().fail("no")
+    assert q.dead.discard("k")
+    assert not q.dead.discard("k")
+    assert (len(q.dead), beside(q)) == (0, 0)
+
+
+def test_blocks_tell_how_it_went(q):
+    q.put(1, key="good")
+    with q.claim():
+        pass
+    q.put(2, key="bad")
+    with pytest.raises(ZeroDivisionError), q.claim():
+        _ = 1 / 0
+    assert list(q.done) == ["good"]
+    assert q.claim().deliveries == 2
+
+
+def test_a_block_may_tell_itself(q):
+    q.put(1, key="k")
+    with q.claim() as claim:
+        claim.done("result")
+    assert q.done["k"] == "result"
+    with pytest.raises(RuntimeError, match="has ended"):
+        claim.done()
+
+
+def test_what_is_given_back_was_never_delivered(q):
+    q.put(1)
+    for _ in range(5):
+        assert q.claim().give_back()
+    assert q.claim().deliveries == 1
+
+
+def test_what_a_silent_worker_had_comes_back(plain, far, no_heart):
+    queue = WorkQueue(plain, "q", ttl=0.2)
+    queue.put(1, key="k")
+    silent = queue.claim()
+    assert WorkQueue(plain, "q").claim() is None
+    again = WorkQueue(plain, "q").claim(timeout=20)
+    assert again.deliveries == 2
+    assert not silent.renew()
+    assert silent.is_lost
+    assert not silent.fail("too late")
+    assert again.done("again")
+    assert queue.done["k"] == "again"
+
+
+def test_a_late_done_counts_if_it_is_the_first(plain, far, no_heart):
+    queue = WorkQueue(plain, "q", ttl=0.2)
+    queue.put(1, key="k")
+    silent, again = queue.claim(), None
+    queue.claim()
+    again = queue.claim(timeout=20)
+    assert silent.done("late")
+    assert not again.done("again")
+    assert queue.done["k"] == "late"
+    assert (len(queue), beside(queue)) == (0, 0)
+
+
+def test_silence_again_and_again_is_the_end(plain, far, no_heart):
+    queue = WorkQueue(plain, "q", ttl=0.1, max_deliveries=2)
+    queue.put(1, key="k")
+    claims = [queue.claim(timeout=20) for _ in range(2)]
+    assert [claim.deliveries for claim in claims] == [1, 2]
+    assert list(queue.drain()) == []
+    assert "its claimant is gone" in queue.dead["k"].errors[-1]
+
+
+def test_who_is_heard_of_keeps_it(plain, far):
+    queue = WorkQueue(plain, "q", ttl=0.3)
+    queue.put(1)
+    claim = queue.claim()
+    assert queue.claim(timeout=1.2) is None
+    assert claim.done()
+
+
+def test_a_forgotten_claim_comes_back(plain, far):
+    queue = WorkQueue(plain, "q", ttl=0.2)
+    queue.put(1)
+    claim = queue.claim()
+    del claim
+    gc.collect()
+    assert queue.claim(timeout=20).deliveries == 2
+
+
+def test_a_crash_between_done_and_the_removal(plain, far, no_heart, monkeypatch):
+    """Whoever finds the item later sees that it is done."""
+    queue = WorkQueue(plain, "q", ttl=0.1)
+    queue.put(1, key="k")
+    claim = queue.claim()
+    monkeypatch.setattr(type(queue._place.records), "discard", _crash)
+    with pytest.raises(KeyboardInterrupt):
+        claim.done("result")
+    monkeypatch.undo()
+    monkeypatch.setattr("persidict_dask.coordination._silence.is_gone", lambda _: False)
+    assert len(queue) == 1
+    assert list(queue.drain()) == []
+    assert (len(queue), dict(queue.done)) == (0, {"k": "result"})
+
+
+def _crash(*_):
+    raise KeyboardInterrupt
+
+
+def test_waiting_for_an_item(q):
+    start = time.monotonic()
+    assert q.claim(timeout=0.2) is None
+    assert time.monotonic() - start >= 0.2
+
+
+@pytest.mark.parametrize("wrong", [{"ttl": 0}, {"max_deliveries": 0}, {"max_deliveries": "3"}])
+def test_settings_are_checked(plain, wrong):
+    with pytest.raises((TypeError, ValueError), match="ttl|max_deliveries"):
+        WorkQueue(plain, "q", **wrong)
+
+
+@pytest.mark.parametrize("key", ["", 5, "a/b"])
+def test_keys_are_checked(q, key):
+    with pytest.raises((TypeError, ValueError)):
+        q.put(1, key=key)
+    assert len(q) == 0
