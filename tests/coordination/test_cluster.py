@@ -5,13 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from itertools import chain
 
 import pytest
 from distributed import Client, LocalCluster, wait
 
 from persidict import FileDirDict, LocalDict
-from persidict_dask import Barrier, Counter, DeadlockError, Lease, Semaphore, SharedValue, WorkQueue
-from persidict_dask import install, worker_store
+from persidict_dask import (
+    Barrier,
+    Counter,
+    DeadlockError,
+    Lease,
+    Semaphore,
+    SharedValue,
+    WorkQueue,
+    install,
+    worker_store,
+)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +99,7 @@ def test_the_scheduler_opens_nothing(client, tmp_path):
 
 def test_a_store_that_is_not_there(client, d):
     install(client, stores={"state": d})
-    with pytest.raises(KeyError, match="no store 'other'.*state"):
+    with pytest.raises(KeyError, match=r"no store 'other'.*state"):
         worker_store("other")
 
 
@@ -108,7 +118,7 @@ def test_uninstalling(client, d):
     install(client, stores={"gone": d}).uninstall()
     with pytest.raises(KeyError):
         worker_store("gone")
-    assert "gone" not in sum(client.run(names).values(), [])
+    assert "gone" not in [*chain.from_iterable(client.run(names).values())]
 
 
 def test_asynchronous_clients(tmp_path):
@@ -132,7 +142,7 @@ def counted(counter, n):
 
 def test_handles_travel(client, d):
     sums = client.gather(client.map(counted, [Counter(d, "c")] * 6, [5] * 6, pure=False))
-    assert sorted(sum(sums, [])) == list(range(1, 31))
+    assert sorted([*chain.from_iterable(sums)]) == list(range(1, 31))
 
 
 def test_a_handle_made_in_a_task_comes_back(client, d):
@@ -232,7 +242,7 @@ def test_a_queue_is_drained_by_tasks(client, d):
     queue = WorkQueue(d, "q")
     keys = {queue.put(n): n for n in range(30)}
     done = client.gather(client.map(drained, [queue] * 4, pure=False))
-    assert sorted(sum(done, [])) == sorted(keys)
+    assert sorted([*chain.from_iterable(done)]) == sorted(keys)
     assert dict(queue.done) == {key: n * 2 for key, n in keys.items()}
 
 
@@ -261,4 +271,4 @@ def test_memory_on_a_cluster_of_threads():
         Client(cluster) as client,
     ):
         sums = client.gather(client.map(counted, [Counter(d, "c")] * 4, [5] * 4, pure=False))
-    assert sorted(sum(sums, [])) == list(range(1, 21))
+    assert sorted([*chain.from_iterable(sums)]) == list(range(1, 21))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from itertools import chain
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_each_item_goes_to_one(queue, together):
             done.append(claim.key)
         return done
 
-    done = sum(together(work, 5), [])
+    done = [*chain.from_iterable(together(work, 5))]
     assert len(done) == 30
     assert set(done) == keys == set(queue.done)
 
@@ -224,7 +225,7 @@ def test_waiting_for_an_item(q):
 
 @pytest.mark.parametrize("wrong", [{"ttl": 0}, {"max_deliveries": 0}, {"max_deliveries": "3"}])
 def test_settings_are_checked(plain, wrong):
-    with pytest.raises((TypeError, ValueError), match="ttl|max_deliveries"):
+    with pytest.raises((TypeError, ValueError), match=r"ttl|max_deliveries"):
         WorkQueue(plain, "q", **wrong)
 
 
