@@ -24,6 +24,7 @@ from persidict_dask.coordination import (
     WorkQueue,
     fenced_set,
 )
+from persidict_dask.retries import RetryPolicy
 
 __all__ = [
     "Barrier",
@@ -38,6 +39,7 @@ __all__ = [
     "PersistedFunction",
     "RateLimiter",
     "ResultMismatchError",
+    "RetryPolicy",
     "Semaphore",
     "SharedValue",
     "StaleTokenError",

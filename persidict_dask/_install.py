@@ -89,7 +89,7 @@ def _plugin(refs: dict[str, StoreRef]) -> Any:
 
 
 def _tell(who: object, refs: dict[str, StoreRef]) -> None:
-    """Opens nothing, for this runs on the event loop. (The class above travels by value.)"""
+    """Keep what travels by reference; opens nothing, for this runs on the event loop."""
     _told.pop(who, None)
     if refs:
         _told[who] = refs
