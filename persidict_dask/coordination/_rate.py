@@ -6,10 +6,10 @@ import asyncio
 import time
 from typing import ClassVar
 
-from persidict.owners import is_local, new_token
 from persidict_dask._flights import in_thread
 from persidict_dask._waiting import Away
 from persidict_dask.coordination._clock import now
+from persidict_dask.coordination._moments import Moments, moment_in
 from persidict_dask.coordination._places import Handle, Somewhere, positive, whole
 from persidict_dask.coordination._polling import deadline_of
 from persidict_dask.coordination._records import Fields, Record
@@ -35,7 +35,7 @@ class RateLimiter(Handle):
         self._every = 1 / rate
         self._burst = burst
         self._record = Record(self._place, self._key)
-        self._first_seen: tuple[int, float] = (-1, 0.0)
+        self._moments = Moments()
 
     def acquire(self, n: int = 1, timeout: float | None = None) -> None:
         """Wait for the turn of `n`; a read and a write, more in a race, and no other requests.
@@ -66,7 +66,7 @@ class RateLimiter(Handle):
             pause = free + self._every * (n - 1) - at
             if timeout is not None and pause > max(timeout, 0):
                 raise TimeoutError(f"{self!r}: the next turn comes in {pause:.3g} s")
-            return {"clock": new_token(), "at": at, "free": free + self._every * n}
+            return {"next": moment_in(free + self._every * n - at)}
 
         self._record.change(reserved)
         return pause
@@ -75,8 +75,4 @@ class RateLimiter(Handle):
         """Return the moment when the next may pass, by the clock of this host."""
         if not fields:
             return at - self._every * self._burst
-        if is_local(fields["clock"]):
-            return float(fields["free"])
-        if self._first_seen[0] != fields["serial"]:
-            self._first_seen = (fields["serial"], at)
-        return self._first_seen[1] + float(fields["free"]) - float(fields["at"])
+        return self._moments.here(fields["serial"], fields["next"])

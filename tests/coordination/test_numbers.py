@@ -9,7 +9,7 @@ from itertools import chain
 import pytest
 
 from persidict_dask import Counter, RateLimiter, SharedValue
-from persidict_dask.coordination import _rate, inspect
+from persidict_dask.coordination import _moments, _rate, inspect
 
 
 def test_every_increment_counts_and_returns_another_sum(store, together):
@@ -86,9 +86,10 @@ def test_another_host_counts_from_when_it_looks(plain, monkeypatch):
     monkeypatch.setattr(_rate.time, "sleep", slept.append)
     RateLimiter(plain, "r", rate=0.1).acquire()
     clock = _rate.now
-    monkeypatch.setattr(_rate, "is_local", lambda _: False)
+    monkeypatch.setattr(_moments, "is_local", lambda _: False)
     for skew in (-1e6, 1e6):
-        monkeypatch.setattr(_rate, "now", lambda skew=skew: clock() + skew)
+        for module in (_rate, _moments):
+            monkeypatch.setattr(module, "now", lambda skew=skew: clock() + skew)
         with pytest.raises(TimeoutError, match=r"in (9\.\d+|10) s"):
             RateLimiter(plain, "r", rate=0.1).acquire(timeout=1)
 
