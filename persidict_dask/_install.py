@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from persidict import LocalDict
 from persidict_dask._stores import Store, StoreRef, reference
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Installed:
     def __init__(self, client: Client, stores: Mapping[str, StoreRef]) -> None:
         self._client = client
         self.stores = dict(stores)
+        self._address = client.scheduler.address if client.scheduler else "a cluster"
 
     def uninstall(self) -> Any:
         """Take it off the cluster again; on asynchronous clients something to await."""
@@ -30,7 +32,7 @@ class Installed:
         return removed
 
     def __repr__(self) -> str:
-        return f"<persidict on {self._client.scheduler_info()['address']}: {sorted(self.stores)}>"
+        return f"<persidict on {self._address}: {sorted(self.stores)}>"
 
 
 def install(client: Client, *, stores: Mapping[str, Store | str] | None = None) -> Any:
@@ -69,7 +71,10 @@ def _reference(name: str, store: Store | str | os.PathLike[str]) -> StoreRef:
     if not isinstance(name, str):
         raise TypeError(f"a name is a string, not {type(name).__name__}")
     if isinstance(store, str | os.PathLike):
-        return reference(store)
+        ref = reference(store)
+        if issubclass(ref.cls, LocalDict):
+            raise ValueError("'memory:' is another store in each process: use a folder or a bucket")  # noqa: TRY004
+        return ref
     return StoreRef.of(store)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import suppress
 from typing import Any
 
@@ -111,24 +112,50 @@ def payloads_beside(store: PersiDict[Any]) -> PersiDict[bytes]:
 
 
 def _beside_or_below(store: PersiDict[Any], extension: str, kind: type) -> PersiDict[Any]:
-    """Return a dictionary beside the items; among them, where a class knows no extensions."""
+    """Return a dictionary beside the items; among them, where a class knows no extensions.
+
+    What goes wrong on the way is raised: somebody who took the other place would be alone there.
+    """
     truth = truth_of(store)
-    beside = _beside(truth, extension, kind, relaxed=False)
-    return truth.get_subdict(extension) if beside is None else beside
+    params = _params_beside(truth, extension, kind, relaxed=False)
+    return truth.get_subdict(extension) if params is None else type(truth)(**params)
+
+
+def check_carries_records(store: PersiDict[Any]) -> None:
+    """Raise `TypeError` if records have no place in a store; costs no request."""
+    truth = truth_of(store)
+    is_beside = _params_beside(truth, RECORDS_FORMAT, str, relaxed=False) is not None
+    if not is_beside and (truth.append_only or truth.base_class_for_values is not None):
+        raise TypeError(
+            f"{type(truth).__name__} takes no other serialization_format, so records would lie "
+            "among its items, and it is append-only or takes values of one class only"
+        )
 
 
 def _beside(
     store: PersiDict[Any], extension: str, kind: type, *, relaxed: bool = True
 ) -> PersiDict[Any] | None:
     truth = truth_of(store)
+    params = _params_beside(truth, extension, kind, relaxed=relaxed)
+    if params is not None:
+        with suppress(Exception):  # what lies there is of less importance than the items
+            return type(truth)(**params)
+    return None
+
+
+def _params_beside(
+    truth: PersiDict[Any], extension: str, kind: type, *, relaxed: bool
+) -> dict[str, Any] | None:
+    """Return the parameters of a dictionary beside; `None` if its class has no such ones."""
     params = truth.get_params()
-    wanted = {
+    wanted: dict[str, Any] = {
         "append_only": False,
         "serialization_format": extension,
         "base_class_for_values": kind,
     }
     if relaxed and "durability" in params:
         wanted["durability"] = "relaxed"  # no result is lost with them
-    with suppress(Exception):  # a class of somebody else's that has no such parameters
-        return type(truth)(**(params | wanted))
+    with suppress(TypeError):  # a class of somebody else's
+        inspect.signature(type(truth)).bind(**(params | wanted))
+        return params | wanted
     return None

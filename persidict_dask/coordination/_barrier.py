@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import ClassVar
 
 from persidict.owners import new_token
 from persidict_dask._flights import in_thread
-from persidict_dask._heartbeat import heart
 from persidict_dask.coordination._holders import alive, told_of_me
 from persidict_dask.coordination._places import Handle, Somewhere, positive, whole
-from persidict_dask.coordination._polling import Attempt, bell, poll, poll_async
+from persidict_dask.coordination._polling import Attempt, bells, poll, poll_async
 from persidict_dask.coordination._records import ABSENT, Fields, Record
+from persidict_dask.coordination._renewal import renewed
 
-_ROUNDS = 8
+_ROUNDS = 32
 """Rounds for which a record names who has passed: for those who are slow to look."""
 
 
@@ -44,7 +47,8 @@ class Barrier(Handle):
         try:
             place = poll(arrival.attempt(), timeout, is_near=self._place.is_near)
         except BaseException:
-            arrival.withdraw()
+            with suppress(Exception):
+                arrival.withdraw()
             raise
         return self._passed(arrival, place, timeout)
 
@@ -53,8 +57,11 @@ class Barrier(Handle):
         arrival = _Arrival(self._record, self._parties, self._ttl)
         try:
             place = await poll_async(arrival.attempt(), timeout, is_near=self._place.is_near)
+        except GeneratorExit:  # there is no loop any more: it will be believed dead
+            raise
         except BaseException:
-            await in_thread(arrival.withdraw)
+            with suppress(Exception):
+                await asyncio.shield(in_thread(arrival.withdraw))
             raise
         if place is None:
             place = await in_thread(arrival.withdraw)
@@ -83,8 +90,8 @@ class _Arrival:
 
     def attempt(self) -> Attempt:
         """Return how to wait; it renews what it has told, for as long as it waits."""
-        self._stop = heart.add(self._beat, self._told["ttl"] / 3)
-        return Attempt(self._look, end=self._stop)
+        self._stop = renewed(self, self._told["ttl"])
+        return Attempt(self._record.identity, self._look, end=self._stop)
 
     def _look(self) -> int | None:
         self._seen = self._record.look(self._seen)
@@ -99,25 +106,35 @@ class _Arrival:
         return len(alive(self._record, there)) < len(there)
 
     def _end(self) -> int:
-        self._stop()
-        bell.ring()
+        """Wake the others of this process, and go."""
+        bells.ring(self._record.identity)
         return self._place
 
     def _is_through(self, fields: Fields) -> bool:
-        return self._me in fields.get("passed", {}).get(str(self._round), ())
+        passed = fields.get("passed", {}).get(str(self._round), [])
+        if self._me in passed:
+            self._place = passed.index(self._me)
+        return self._me in passed
 
     def _arrived(self, fields: Fields) -> Fields | None:
         there = alive(self._record, fields.get("holders", {}))
         self._check(fields, there)
+        self._refuse_to_guess(fields)
         self._round = fields.get("round", 0)
         others = [name for name in there if name != self._me]
-        self._place = [*there].index(self._me) if self._me in there else len(others)
         new = fields | {"parties": self._parties, "round": self._round}
         if len(others) + 1 >= self._parties:
             passed = fields.get("passed", {}) | {str(self._round): [*others, self._me]}
             last = dict([*passed.items()][-_ROUNDS:])
             return new | {"round": self._round + 1, "holders": {}, "passed": last}
         return new | {"holders": there | {self._me: self._told}}
+
+    def _refuse_to_guess(self, fields: Fields) -> None:
+        if self._round is not None and fields.get("round", 0) > self._round + _ROUNDS:
+            raise threading.BrokenBarrierError(
+                f"this was stopped for more than {_ROUNDS} rounds of the others, "
+                "and nobody knows any more whether it was counted in its own"
+            )
 
     def _check(self, fields: Fields, there: Fields) -> None:
         parties = fields.get("parties", self._parties)
@@ -126,7 +143,8 @@ class _Arrival:
                 f"{self._record.key.strings} waits for {parties} parties, not {self._parties}"
             )
 
-    def _beat(self) -> bool:
+    def renew(self) -> bool:
+        """Tell others that this still waits."""
         self._told = self._told | {"beat": self._told["beat"] + 1}
 
         def renewed(fields: Fields) -> Fields | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Self
 
+from persidict_dask._errors import LeaseLost
 from persidict_dask.coordination._parts import Parts
-from persidict_dask.coordination._polling import bell
+from persidict_dask.coordination._polling import bells
 from persidict_dask.coordination._records import ABSENT, Fields, Seen
 from persidict_dask.coordination._renewal import renewed
 
@@ -33,13 +36,17 @@ class Claim:
         self._seen = seen
         self._max_deliveries = max_deliveries
         self._is_open = True
-        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
         self._stop = renewed(self, ttl)
 
     @cached_property
     def item(self) -> Any:
         """What was put; a request if it is large."""
-        return self._parts.unpack(self.key, self._seen.fields["item"])
+        try:
+            return self._parts.unpack(self.key, self._seen.fields["item"])
+        except KeyError:
+            raise LeaseLost(f"{self!r}: somebody else has done the item meanwhile") from None
 
     @property
     def is_lost(self) -> bool:
@@ -49,33 +56,31 @@ class Claim:
     def done(self, result: Any = None) -> bool:
         """Record the item as done; `False` if somebody else, who got it later, was first.
 
-        A write and a removal. Done stays done, also if the process dies in between.
+        A write, and a removal (two requests). Done stays done, also if the process dies in
+        between. After an error it may be repeated.
         """
-        self._close()
         packed = self._parts.pack(self.key, result)
-        done = {"result": packed, "label": self._seen.fields.get("label")}
-        is_first = self._parts.done(self.key).swap(ABSENT, done) is not None
-        self._parts.place.records.discard(self._parts.live(self.key).key)
-        if is_first:
-            self._parts.drop(self.key, self._seen.fields["item"])
-            self._parts.place.records.discard(self._parts.dead(self.key).key)
-        else:
-            self._parts.drop(self.key, packed)
-        bell.ring()
+        with self._ending():
+            done = {"result": packed, "label": self._seen.fields.get("label")}
+            is_first = self._parts.done(self.key).swap(ABSENT, done) is not None
+            self._parts.place.records.discard(self._parts.live(self.key).key)
+            self._parts.drop(self.key, self._seen.fields["item"] if is_first else packed)
+            if is_first and self.deliveries > 1:  # it may have been given up meanwhile
+                self._parts.place.records.discard(self._parts.dead(self.key).key)
         return is_first
 
     def fail(self, error: BaseException | str) -> bool:
         """Give the item back, or give it up after `max_deliveries`; `False` if it was lost."""
-        self._close()
         text = error if isinstance(error, str) else _text(error)
-        if self.deliveries >= self._max_deliveries:
-            return self._bury(text)
-        return self._given_back(lambda fields: {"errors": [*fields.get("errors", []), text]})
+        with self._ending():
+            if self.deliveries >= self._max_deliveries:
+                return self._bury(text)
+            return self._given_back(lambda fields: {"errors": [*fields.get("errors", []), text]})
 
     def give_back(self) -> bool:
         """Give the item back untouched, as if it had not been claimed; `False` if it was lost."""
-        self._close()
-        return self._given_back(lambda fields: {"deliveries": fields["deliveries"] - 1})
+        with self._ending():
+            return self._given_back(lambda fields: {"deliveries": fields["deliveries"] - 1})
 
     def renew(self) -> bool:
         """Tell others that this is alive; `False` if the item was lost."""
@@ -84,6 +89,8 @@ class Claim:
             told = fields["told"]
             return fields | {"told": told | {"beat": told["beat"] + 1}}
 
+        if os.getpid() != self._pid:  # the lock may be held for ever by a thread of the parent
+            return False
         with self._lock:
             return self._is_open and self._swapped(beaten)
 
@@ -91,16 +98,14 @@ class Claim:
         def freed(fields: Fields) -> Fields:
             return fields | more(fields) | {"holder": None}
 
-        with self._lock:
-            return self._swapped(freed)
+        return self._swapped(freed)
 
     def _bury(self, text: str) -> bool:
-        with self._lock:
-            self._seen = self._parts.live(self.key).look(self._seen)
-            if self._seen.fields.get("holder") != self._me:
-                return False
-            self._parts.bury(self.key, self._seen, text)
-            return True
+        self._seen = self._parts.live(self.key).look(self._seen)
+        if self._seen.fields.get("holder") != self._me:
+            return False
+        self._parts.bury(self.key, self._seen, text)
+        return True
 
     def _swapped(self, make: Callable[[Fields], Fields]) -> bool:
         """Change the live record for as long as it is ours."""
@@ -113,12 +118,18 @@ class Claim:
             self._seen = record.read()
         return False
 
-    def _close(self) -> None:
-        self._stop()
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """End the claim, once what is done inside has succeeded."""
+        if os.getpid() != self._pid:
+            raise RuntimeError(f"{self!r} belongs to the process that has claimed it")
         with self._lock:
             if not self._is_open:
-                raise RuntimeError(f"the claim of {self.key!r} has ended already")
+                raise RuntimeError(f"{self!r} has ended already")
+            yield
             self._is_open = False
+        self._stop()
+        bells.ring(self._parts.identity)
 
     def __enter__(self) -> Self:
         return self
@@ -127,8 +138,10 @@ class Claim:
         if self._is_open:
             if error is None:
                 self.done()
-            else:
+            elif isinstance(error, Exception):
                 self.fail(error)
+            else:  # an interrupt says nothing of the item
+                self.give_back()
 
     def __repr__(self) -> str:
         return f"Claim({self.key!r}, deliveries={self.deliveries})"

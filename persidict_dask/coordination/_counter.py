@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from persidict import NonEmptySafeStrTuple
 from persidict_dask.coordination._places import Handle, Somewhere, whole
-from persidict_dask.coordination._records import Record
+from persidict_dask.coordination._records import Fields, Record
 
 
 class Counter(Handle):
@@ -25,14 +25,18 @@ class Counter(Handle):
         keys = [self._key] + [NonEmptySafeStrTuple(self._key, str(i)) for i in range(1, shards)]
         self._shards = [Record(self._place, key) for key in keys]
         self._at = _random.randrange(shards)
+        self._is_known = shards == 1  # others see by the first record how many there are
 
     def add(self, n: int = 1) -> None:
         """Count without asking for the sum: a read and a write, more in a race."""
         _check(n)
+        if not self._is_known:
+            self._shards[0].change(lambda fields: None if fields else self._more(fields, 0))
+            self._is_known = True
         for attempt in range(1_000_000):
             shard = self._shards[self._at]
             seen = shard.read()
-            if shard.swap(seen, {"value": seen.fields.get("value", 0) + n}) is not None:
+            if shard.swap(seen, self._more(seen.fields, n)) is not None:
                 return
             self._at = _random.randrange(len(self._shards))  # somebody else is at this one
             shard.let_others(attempt)
@@ -47,7 +51,7 @@ class Counter(Handle):
         if len(self._shards) > 1:
             self.add(n)
             return self.value
-        seen = self._shards[0].change(lambda fields: {"value": fields.get("value", 0) + n})
+        seen = self._shards[0].change(lambda fields: self._more(fields, n))
         return int(seen.fields["value"])
 
     @property
@@ -56,7 +60,16 @@ class Counter(Handle):
 
         Contains all that was counted before the question, and perhaps some of what came during it.
         """
-        return sum(shard.read().fields.get("value", 0) for shard in self._shards)
+        return sum(self._counted(shard.read().fields) for shard in self._shards)
+
+    def _more(self, fields: Fields, n: int) -> Fields:
+        return {"value": self._counted(fields) + n, "shards": len(self._shards)}
+
+    def _counted(self, fields: Fields) -> int:
+        shards = fields.get("shards", len(self._shards))
+        if shards != len(self._shards):
+            raise ValueError(f"{self!r} has {shards} shards: all who share a name say the same")
+        return int(fields.get("value", 0))
 
 
 def _check(n: int) -> None:

@@ -5,62 +5,86 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Hashable, Iterable
+import weakref
+from collections.abc import Iterable
+from typing import Any
 
 from persidict_dask._errors import DeadlockError
 
 
-def myself() -> Hashable:
+class _Thread:
+    """Stands for a thread for as long as that lives; numbers of threads are given again."""
+
+
+class _Local(threading.local):
+    def __init__(self) -> None:
+        self.thread = _Thread()
+
+
+_local = _Local()
+
+
+def myself() -> Any:
     """Return who runs: a task of asyncio, or a thread."""
     try:
         task = asyncio.current_task()
     except RuntimeError:
         task = None
-    return ("thread", threading.get_ident()) if task is None else ("task", id(task))
+    return _local.thread if task is None else task
 
 
 class Circles:
-    """Knows who of this process holds what, and who waits without end for which holders."""
+    """Knows who of this process holds what, and who waits without end for which holders.
+
+    What somebody holds who has ended may be released by anybody.
+    """
 
     def __init__(self) -> None:
-        self._held_by: dict[str, Hashable] = {}
-        self._waits_for: dict[Hashable, frozenset[str]] = {}
+        self._held_by: dict[str, weakref.ref[Any]] = {}
+        self._waits_for: weakref.WeakKeyDictionary[Any, frozenset[str]] = (
+            weakref.WeakKeyDictionary()
+        )
         self._lock = threading.RLock()  # a finalizer may come at any moment
 
-    def hold(self, holding: str, who: Hashable) -> None:
+    def hold(self, holding: str, who: Any) -> None:
         """Note who got it."""
         with self._lock:
-            self._held_by[holding] = who
+            self._held_by[holding] = weakref.ref(who)
 
     def let_go(self, holding: str) -> None:
         """Note that nobody has it any more."""
         with self._lock:
             self._held_by.pop(holding, None)
 
-    def wait(self, who: Hashable, holdings: Iterable[str]) -> None:
+    def wait(self, who: Any, holdings: Iterable[str]) -> None:
         """Note who waits until one of the holdings is free; `DeadlockError` if none ever can be."""
         with self._lock:
             self._waits_for[who] = frozenset(holdings)
-            if self._is_stuck(who, frozenset()):
+            if self._is_stuck(who, ()):
                 del self._waits_for[who]  # the others can go on, once it has let go
                 raise DeadlockError(
                     "this waits for what it holds itself, or for others of this process that wait "
                     "for what it holds: acquire in the same order everywhere, or with a timeout"
                 )
 
-    def go_on(self, who: Hashable) -> None:
+    def go_on(self, who: Any) -> None:
         """Note that it does not wait any more."""
         with self._lock:
             self._waits_for.pop(who, None)
 
-    def _is_stuck(self, who: Hashable, above: frozenset[Hashable]) -> bool:
-        if who in above:
+    def _is_stuck(self, who: Any, above: tuple[Any, ...]) -> bool:
+        if any(who is each for each in above):
             return True
         holdings = self._waits_for.get(who, frozenset())
         return bool(holdings) and all(
-            holding in self._held_by and self._is_stuck(self._held_by[holding], above | {who})
+            (holder := self._holder(holding)) is not None and self._is_stuck(holder, (*above, who))
             for holding in holdings
         )
+
+    def _holder(self, holding: str) -> Any:
+        kept = self._held_by.get(holding)
+        holder = None if kept is None else kept()
+        return None if isinstance(holder, asyncio.Task) and holder.done() else holder
 
 
 circles = Circles()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import weakref
 from typing import Any
 
 from persidict import (
@@ -18,6 +19,7 @@ from persidict_dask._maintenance import truth_of
 from persidict_dask.coordination._places import Place, whole
 
 _read = threading.local()
+_unrestricted: dict[int, PersiDict[Any]] = {}
 
 
 def fenced_set(store: PersiDict[Any], key: Any, value: Any, *, token: int) -> None:
@@ -32,8 +34,9 @@ def fenced_set(store: PersiDict[Any], key: Any, value: Any, *, token: int) -> No
     whole("token", token)
     if isinstance(value, Joker):
         raise TypeError(f"{value!r} is no value")
+    store = Place(store).store
     _check_format(store)
-    store = _taking_tokens(Place(store).store, value)
+    store = _taking_tokens(store, value)
     while True:
         newest, etag = _newest(store, key)
         if newest > token:
@@ -74,7 +77,20 @@ def _taking_tokens(store: PersiDict[Any], value: Any) -> PersiDict[Any]:
         return store
     if not isinstance(value, base):
         raise TypeError(f"values must be {base.__name__}, not {type(value).__name__}")
-    return type(store)(**(store.get_params() | {"base_class_for_values": None}))
+    if id(store) not in _unrestricted:
+        _unrestricted[id(store)] = _without_class(store)
+        weakref.finalize(store, _unrestricted.pop, id(store), None)
+    return _unrestricted[id(store)]
+
+
+def _without_class(store: PersiDict[Any]) -> PersiDict[Any]:
+    params = store.get_params()
+    if "base_class_for_values" not in params:
+        raise TypeError(
+            f"a {type(store).__name__} with base_class_for_values has no place for a token: "
+            "make it, and what it wraps, without that"
+        )
+    return type(store)(**(params | {"base_class_for_values": None}))
 
 
 def _value(value: Any, token: int) -> Any:

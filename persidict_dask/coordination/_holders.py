@@ -6,13 +6,13 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Hashable
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from persidict.owners import is_gone, new_token
 from persidict_dask.coordination._clock import now
 from persidict_dask.coordination._deadlocks import circles
-from persidict_dask.coordination._polling import bell
+from persidict_dask.coordination._polling import bells
 from persidict_dask.coordination._records import ABSENT, Fields, Record, Seen
 from persidict_dask.coordination._renewal import renewed
 from persidict_dask.coordination._silence import silence
@@ -50,16 +50,22 @@ class Grant(NamedTuple):
 class Queuer:
     """One who wants a place, and looks until there is one."""
 
-    def __init__(self, record: Record, limit: int, ttl: float, who: Hashable | None) -> None:
+    def __init__(
+        self, record: Record, limit: int, ttl: float, who: Any, *, is_endless: bool
+    ) -> None:
         self._record = record
         self._limit = limit
         self._ttl = ttl
         self._who = who
+        self._is_endless = is_endless
         self._seen = ABSENT
         self._blockers: list[str] = []
 
-    def look(self) -> Grant | None:
-        """Take a place if one is free: one conditional read, and a swap if it is."""
+    def look(self) -> Holding | None:
+        """Take a place if one is free: one conditional read, and a swap if it is.
+
+        It is renewed from now on, whatever comes before whoever has asked goes on.
+        """
         self._seen = self._record.look(self._seen)
         while True:
             holders = alive(self._record, self._seen.fields.get("holders", {}))
@@ -70,7 +76,7 @@ class Queuer:
                 return None
             grant = self._take(holders)
             if grant is not None:
-                return grant
+                return Holding(self._record, grant, self._ttl, self._who)
             self._seen = self._record.read()
 
     def hurry(self) -> bool:
@@ -78,7 +84,7 @@ class Queuer:
         return any(is_gone(holder) for holder in self._blockers)
 
     def _wait(self) -> None:
-        if self._who is not None:
+        if self._is_endless and self._limit == 1:
             circles.wait(self._who, self._blockers)
 
     def _take(self, holders: Fields) -> Grant | None:
@@ -100,7 +106,7 @@ class Queuer:
 class Holding:
     """A place that is held, renewed in the background until it is released, lost or forgotten."""
 
-    def __init__(self, record: Record, grant: Grant, ttl: float, who: Hashable) -> None:
+    def __init__(self, record: Record, grant: Grant, ttl: float, who: Any) -> None:
         self._record = record
         self._grant = grant
         self._seen = grant.seen
@@ -124,9 +130,9 @@ class Holding:
 
     def renew(self) -> bool:
         """Tell others that this is alive; `False` if it was lost. Two requests, at most."""
+        if os.getpid() != self._pid:  # its lock may be held for ever by a thread of the parent
+            return False
         with self._lock:
-            if os.getpid() != self._pid:
-                return False
             started = now()
             while not self._is_lost:
                 seen = self._swapped(self._beaten)
@@ -136,20 +142,18 @@ class Holding:
             return False
 
     def release(self) -> bool:
-        """Give the place back; `False` if it was lost before."""
-        self._stop()
+        """Give the place back; `False` if it was lost before. May be repeated after an error."""
+        if os.getpid() != self._pid:
+            return False
         with self._lock:
-            if os.getpid() != self._pid:
-                return False
-            circles.let_go(self._grant.holder)
-            try:
-                while not self._is_lost:
-                    if self._swapped(self._without_me) is not None:
-                        self._is_lost = True
-                        return True
-                return False
-            finally:
-                bell.ring()
+            is_released = False
+            while not self._is_lost:
+                is_released = self._swapped(self._without_me) is not None
+                self._is_lost = self._is_lost or is_released
+        self._stop()
+        circles.let_go(self._grant.holder)
+        bells.ring(self._record.identity, 1)
+        return is_released
 
     def _swapped(self, make: Callable[[Fields], Fields]) -> Seen | None:
         """Change the record as it was seen last; look again if it is another by now."""

@@ -13,6 +13,7 @@ from persidict.owners import is_gone
 from persidict_dask.coordination._places import Place, Somewhere
 from persidict_dask.coordination._waiters import WAITING
 
+_DAY = 86400.0
 _COLUMNS = ("kind", "name", "state", "holders", "waiting")
 
 
@@ -75,16 +76,24 @@ def inspect(store: Somewhere) -> Inspection:
 
 
 def _records(records: PersiDict[str]) -> Iterator[tuple[str, str, tuple[str, ...], Any]]:
-    for key, text in records.items():
+    for key, text in list(records.items()):
         try:
             fields = json.loads(text)
         except ValueError:
-            fields = {}
+            fields = None
+        fields = fields if isinstance(fields, dict) else {}  # damaged: shown all the same
         first, *rest = key.strings
-        if first == WAITING and len(rest) == 3:
+        if first == WAITING and _is_stale(rest[-1], fields):
+            records.discard(key)
+        elif first == WAITING and len(rest) == 3:
             yield rest[0], rest[1], (WAITING, rest[2]), fields
         elif rest:
             yield first, rest[0], tuple(rest[1:]), fields
+
+
+def _is_stale(waiter: str, told: dict[str, Any]) -> bool:
+    """True for what killed processes have left; those of other hosts get a day."""
+    return is_gone(waiter) or time.time() - told.get("since", 0) > _DAY
 
 
 class _Found:
@@ -100,7 +109,7 @@ class _Found:
     def add(self, kind: str, rest: tuple[str, ...], fields: dict[str, Any]) -> None:
         """Take in one record."""
         if rest[:1] == (WAITING,):
-            self.waiting += not is_gone(rest[1])
+            self.waiting += 1
         elif kind == "queue":
             self._add_item(rest[0] if rest else "", fields)
         elif kind == "counter":

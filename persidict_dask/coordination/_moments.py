@@ -8,26 +8,39 @@ from persidict.owners import is_local, new_token
 from persidict_dask.coordination._clock import now
 
 
-def moment_in(seconds: float) -> dict[str, Any]:
-    """Return what tells others of a moment: by whose clock, when that was written, and when it is."""
-    at = now()
-    return {"clock": new_token(), "at": at, "until": at + seconds}
+def moment_at(until: float, at: float) -> dict[str, Any]:
+    """Return what tells others of a moment: when it is, by whose clock, said at what time."""
+    return {"clock": new_token(), "at": at, "until": until}
 
 
-class Moments:
-    """Translates what was written of a moment into the clock of this process.
+class _Offsets:
+    """How far the clocks of other hosts are from ours, at most.
 
-    Processes of one host share a clock that nobody sets. One of another host counts from when it
-    sees a version first: the moment comes later for it, never sooner.
+    What they wrote was seen later than it was written: the least difference that was ever seen is
+    still too large by as long as that took, and never too small.
     """
 
     def __init__(self) -> None:
-        self._first_seen: tuple[Any, float] = (None, 0.0)
+        self._least: dict[str, float] = {}
 
-    def here(self, version: Any, told: dict[str, Any]) -> float:
-        """Return the moment by the clock of `now`."""
-        if is_local(told["clock"]):
-            return float(told["until"])
-        if self._first_seen[0] != version:
-            self._first_seen = (version, now())
-        return self._first_seen[1] + float(told["until"]) - float(told["at"])
+    def of(self, clock: str, at: float) -> float:
+        """Return what to add to a time of that clock, which was `at` when it wrote."""
+        host = clock.partition("-")[0]
+        seen = now() - at
+        least = self._least[host] = min(seen, self._least.get(host, seen))
+        return least
+
+
+_offsets = _Offsets()
+
+
+def moment_here(told: dict[str, Any]) -> float:
+    """Return the moment by the clock of this process.
+
+    Processes of one host share a clock that nobody sets. For one of another host the moment comes
+    a little later, by the time after which it has seen what was written; never sooner.
+    """
+    at, until = float(told["at"]), float(told["until"])
+    if is_local(told["clock"]):
+        return min(until, now() + until - at)  # should the clock have begun anew
+    return until + _offsets.of(told["clock"], at)

@@ -17,6 +17,11 @@ class Parts:
         self.place = place
         self.key = key
 
+    @property
+    def identity(self) -> Any:
+        """What is the same for all of this process who mean this queue."""
+        return self.place.identity, self.key
+
     def live(self, name: str) -> Record:
         """The record of an item that waits or is claimed."""
         return self._record("live", name)
@@ -37,9 +42,9 @@ class Parts:
         """True if the item is done."""
         return self.done(name).key in self.place.records
 
-    def is_dead(self, name: str) -> bool:
-        """True if the item was given up."""
-        return self.dead(name).key in self.place.records
+    def is_over(self, name: str) -> bool:
+        """True if the item is done or was given up."""
+        return self.is_done(name) or self.dead(name).key in self.place.records
 
     def bury(self, name: str, seen: Seen, error: str) -> None:
         """Give up an item that was seen live; once more, if that was interrupted before."""
@@ -48,7 +53,8 @@ class Parts:
         }
         errors = [*seen.fields.get("errors", []), error]
         self.dead(name).change(lambda _: {**fields, "errors": errors})
-        self.live(name).remove(seen)
+        if not self.live(name).remove(seen) and self.is_done(name):
+            self.place.records.discard(self.dead(name).key)  # its claimant has come back
 
     def unpack(self, name: str, packed: dict[str, Any]) -> Any:
         """Return a value out of a record of the item."""

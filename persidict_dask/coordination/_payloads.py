@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import pickle
 import secrets
 from typing import Any
@@ -16,7 +17,7 @@ _INLINE = 4096
 
 def pack(place: Place, key: NonEmptySafeStrTuple, value: Any) -> dict[str, Any]:
     """Return what stands for the value in a record; writes an item first if it is large."""
-    if _is_plain(value):
+    if _is_plain(value) and len(json.dumps(value)) <= _INLINE:
         return {"json": value}
     import cloudpickle
 
@@ -45,8 +46,10 @@ def drop(place: Place, key: NonEmptySafeStrTuple, packed: dict[str, Any] | None)
 
 def _is_plain(value: Any, depth: int = 0) -> bool:
     """True if JSON gives back the same value, type by type, and it is short."""
-    if value is None or type(value) in (bool, int):
+    if value is None or type(value) is bool:
         return True
+    if type(value) is int:
+        return value.bit_length() < 1024
     if type(value) is float:
         return value - value == 0
     if type(value) is str:

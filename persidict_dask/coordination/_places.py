@@ -6,8 +6,14 @@ import os
 from functools import cached_property
 from typing import Any, ClassVar, Self, TypeAlias
 
-from persidict import NonEmptySafeStrTuple, PersiDict
-from persidict_dask._maintenance import identity_of, payloads_beside, records_beside, truth_of
+from persidict import LocalDict, NonEmptySafeStrTuple, PersiDict
+from persidict_dask._maintenance import (
+    check_carries_records,
+    identity_of,
+    payloads_beside,
+    records_beside,
+    truth_of,
+)
 from persidict_dask._stores import Store, StoreRef, reference
 
 Somewhere: TypeAlias = "Store | StoreRef | str | os.PathLike[str]"
@@ -18,7 +24,7 @@ class Place:
 
     def __init__(self, store: Somewhere) -> None:
         if isinstance(store, str | os.PathLike):
-            store = reference(store)
+            store = _located(store)
         if not isinstance(store, PersiDict | StoreRef):
             raise TypeError(f"a store is a PersiDict or a URL, not {type(store).__name__}")
         self._store = store
@@ -99,7 +105,15 @@ def _rebuilt(cls: type[Handle], ref: StoreRef, name: str, settings: dict[str, An
     return cls(ref, name, **settings)
 
 
+def _located(url: str | os.PathLike[str]) -> StoreRef:
+    ref = reference(url)
+    if issubclass(ref.cls, LocalDict):
+        raise ValueError("'memory:' is another store each time: make a LocalDict and pass that")  # noqa: TRY004
+    return ref
+
+
 def _check_exact(store: Store) -> None:
+    check_carries_records(store)
     if not truth_of(store).is_exact:
         raise ValueError(
             f"{type(store).__name__} is not exact: between its checks and its writes others can "

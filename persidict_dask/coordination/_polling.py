@@ -7,13 +7,12 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from persidict_dask._flights import in_thread
 from persidict_dask._waiting import Away
 from persidict_dask.coordination._clock import now
-
-T = TypeVar("T")
 
 _SLICE = 0.05
 """Seconds after which a waiter sees what happens in its own process and on its own host."""
@@ -26,36 +25,71 @@ _FAR = (0.5, 1.25)
 """Seconds of the first and of the longest pause between looks: 16 waiters, 16 requests a second."""
 
 
-class _Bell:
-    """Rung when something of this process was released, for waiters of the same process."""
+class _Bells:
+    """One for each record, rung when this process has changed it, for its own waiters."""
 
     def __init__(self) -> None:
-        self.rings = 0
+        self._waiting: dict[Any, int] = {}
+        self._calls: dict[Any, int] = {}
         self._rung = threading.Condition()
 
-    def ring(self) -> None:
+    def ring(self, where: Any, most: int | None = None) -> None:
+        """Let those look who wait now, or so many of them."""
         with self._rung:
-            self.rings += 1
-            self._rung.notify_all()
+            waiting = self._waiting.get(where, 0)
+            calls = waiting if most is None else self._calls.get(where, 0) + most
+            if waiting:
+                self._calls[where] = min(calls, waiting)
+                self._rung.notify_all()
 
-    def wait(self, rings: int, timeout: float) -> None:
+    def answer(self, where: Any) -> bool:
+        """Tell whether one who waits is called; each call is answered by one."""
         with self._rung:
-            self._rung.wait_for(lambda: self.rings != rings, timeout)
+            return self._answer(where)
+
+    def wait(self, where: Any, timeout: float) -> bool:
+        """Wait to be called."""
+        with self._rung:
+            return self._rung.wait_for(lambda: self._answer(where), timeout)
+
+    @contextmanager
+    def waiting(self, where: Any) -> Iterator[None]:
+        """Count as one who waits."""
+        self._count(where, 1)
+        try:
+            yield
+        finally:
+            self._count(where, -1)
+
+    def _answer(self, where: Any) -> bool:
+        calls = self._calls.get(where, 0)
+        if calls:
+            self._calls[where] = calls - 1
+        return calls > 0
+
+    def _count(self, where: Any, change: int) -> None:
+        with self._rung:
+            waiting = self._waiting[where] = self._waiting.get(where, 0) + change
+            self._calls[where] = min(self._calls.get(where, 0), waiting)
+            if not waiting:
+                del self._waiting[where], self._calls[where]
 
 
-bell = _Bell()
+bells = _Bells()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=bell.__init__)  # type: ignore[misc]
+    os.register_at_fork(after_in_child=bells.__init__)  # type: ignore[misc]
 
 
 class Attempt(NamedTuple):
     """How to look, and what to do when waiting begins and ends.
 
-    `look` returns `None` for "not yet". `hurry` is asked often, costs no request, and is true when
-    a look is worth while now. `begin` is called when waiting takes longer, `end` after every wait.
-    `undo` gives back what came after the waiter had been cancelled.
+    `where` is the record that is waited for. `look` returns `None` for "not yet". `hurry` is asked
+    often, costs no request, and is true when a look is worth while now. `begin` is called when
+    waiting takes longer, `end` after every wait. `undo` gives back what came after the waiter had
+    been cancelled.
     """
 
+    where: Any
     look: Callable[[], Any]
     hurry: Callable[[], bool] = lambda: False
     begin: Callable[[], None] = lambda: None
@@ -67,51 +101,49 @@ def deadline_of(timeout: float | None) -> float | None:
     """Return the moment until which to wait, or say what is wrong with the timeout."""
     if timeout is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout != timeout:
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         raise TypeError(f"a timeout is a number of seconds or None, not {timeout!r}")
+    if timeout != timeout:
+        raise ValueError(f"a timeout is a number of seconds or None, not {timeout!r}")
     return now() + max(timeout, 0)
 
 
 def poll(attempt: Attempt, timeout: float | None, *, is_near: bool) -> Any:
-    """Look until there is something; `None` when time is up. In a task, others run meanwhile."""
+    """Look until there is something; `None` when time is up.
+
+    In a task, others run meanwhile, and it may take until one of them ends before this goes on.
+    """
     deadline = deadline_of(timeout)
-    rings = bell.rings
-    found = attempt.look()
-    if found is not None or _left(deadline) <= 0:
-        return found
-    with Away() as away:
-        away.begin()
+    with bells.waiting(attempt.where), Away() as away:
         try:
+            found = attempt.look()
             for pause, is_long in _pauses(is_near):
-                if is_long:
-                    attempt.begin()
-                _sleep(min(pause, _left(deadline)), rings, attempt.hurry)
-                rings = bell.rings
-                found = attempt.look()
                 if found is not None or _left(deadline) <= 0:
                     return found
+                away.begin()
+                if is_long:
+                    attempt.begin()
+                _sleep(min(pause, _left(deadline)), attempt)
+                found = attempt.look()
         finally:
             attempt.end()
 
 
 async def poll_async(attempt: Attempt, timeout: float | None, *, is_near: bool) -> Any:
     """Do the same without a thread that waits."""
-    deadline = deadline_of(timeout)
-    rings = bell.rings
-    found = await _look(attempt)
-    if found is not None or _left(deadline) <= 0:
-        return found
-    try:
-        for pause, is_long in _pauses(is_near):
-            if is_long:
-                await in_thread(attempt.begin)
-            await _sleep_async(min(pause, _left(deadline)), rings, attempt.hurry)
-            rings = bell.rings
+    deadline, found = deadline_of(timeout), None
+    with bells.waiting(attempt.where):
+        try:
             found = await _look(attempt)
-            if found is not None or _left(deadline) <= 0:
-                return found
-    finally:
-        await _end(attempt, found)
+            for pause, is_long in _pauses(is_near):
+                if found is not None or _left(deadline) <= 0:
+                    return found
+                if is_long:
+                    await in_thread(attempt.begin)
+                await _sleep_async(min(pause, _left(deadline)), attempt)
+                found = await _look(attempt)
+        finally:
+            await _end(attempt, found)
 
 
 async def _end(attempt: Attempt, found: Any) -> None:
@@ -130,15 +162,14 @@ async def _look(attempt: Attempt) -> Any:
     try:
         return await asyncio.shield(looking)
     except asyncio.CancelledError:
-        found = await asyncio.shield(_ended(looking))
-        if found is not None:
-            await asyncio.shield(in_thread(attempt.undo, found))
+        looking.add_done_callback(lambda ended: _give_back(attempt, ended))
         raise
 
 
-async def _ended(looking: asyncio.Future[T]) -> T | None:
-    await asyncio.wait([looking])
-    return None if looking.exception() else looking.result()
+def _give_back(attempt: Attempt, ended: asyncio.Future[Any]) -> None:
+    """Give back what nobody waits for any more, in a thread, for this runs on the event loop."""
+    if not ended.cancelled() and not ended.exception() and ended.result() is not None:
+        threading.Thread(target=attempt.undo, args=(ended.result(),), daemon=True).start()
 
 
 def _left(deadline: float | None) -> float:
@@ -159,15 +190,16 @@ def _pauses(is_near: bool) -> Iterator[tuple[float, bool]]:
         pause = min(pause * 2.5, longest)
 
 
-def _sleep(seconds: float, rings: int, hurry: Callable[[], bool]) -> None:
+def _sleep(seconds: float, attempt: Attempt) -> None:
     until = now() + seconds
-    while (left := until - now()) > 0 and bell.rings == rings and not hurry():
-        bell.wait(rings, min(left, _SLICE))
+    while (left := until - now()) > 0 and not attempt.hurry():
+        if bells.wait(attempt.where, min(left, _SLICE)):
+            return
 
 
-async def _sleep_async(seconds: float, rings: int, hurry: Callable[[], bool]) -> None:
+async def _sleep_async(seconds: float, attempt: Attempt) -> None:
     until = now() + seconds
-    while (left := until - now()) > 0 and bell.rings == rings and not hurry():
+    while (left := until - now()) > 0 and not attempt.hurry() and not bells.answer(attempt.where):
         await asyncio.sleep(min(left, _SLICE))
 
 

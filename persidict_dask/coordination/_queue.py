@@ -9,14 +9,15 @@ from typing import Any, ClassVar
 
 from persidict import NonEmptySafeStrTuple
 from persidict.owners import new_token
+from persidict_dask._provenance import short_form
+from persidict_dask.coordination._candidates import Busy, Candidates
 from persidict_dask.coordination._claimed import Claim
 from persidict_dask.coordination._holders import told_of_me
 from persidict_dask.coordination._parts import Parts
 from persidict_dask.coordination._payloads import pack
 from persidict_dask.coordination._places import Handle, Somewhere, positive, whole
 from persidict_dask.coordination._polling import Attempt, poll, poll_async
-from persidict_dask.coordination._records import ABSENT, Fields, Record, Seen
-from persidict_dask.coordination._silence import silence
+from persidict_dask.coordination._records import ABSENT, Record, Seen
 from persidict_dask.coordination._views import DeadItems, DoneItems
 from persidict_dask.coordination._waiters import Waiter
 
@@ -46,23 +47,27 @@ class WorkQueue(Handle):
         self._ttl = ttl
         self._max_deliveries = max_deliveries
         self._parts = Parts(self._place, self._key)
-        self._candidates: list[str] = []
+        self._candidates = Candidates([], _NEARBY)
+        self._busy = Busy(self._parts)
 
     def put(self, item: Any, key: str | None = None) -> str:
         """Put an item into the queue, and return its key; one request.
 
         With a key of one's own, an item that is there, done or dead under that key is left alone
-        (three requests): what puts items may be repeated.
+        (up to five requests): what puts items may be repeated.
         """
+        if key is not None and not isinstance(key, str):
+            raise TypeError(f"a key is a string, not {type(key).__name__}")
         name = f"{time.time_ns():020d}-{secrets.token_hex(4)}" if key is None else key
+        if key is not None and self._parts.is_over(key):
+            return key
         packed = self._packed(name, item)
-        fields = {"item": packed, "label": repr(item)[:80], "deliveries": 0}
+        fields = {"item": packed, "label": short_form(item), "deliveries": 0}
         put = self._parts.live(name).swap(ABSENT, fields)
         if put is None:
             self._parts.drop(name, packed)
-        elif key is not None and (self._parts.is_done(name) or self._parts.is_dead(name)):
-            self._parts.live(name).remove(put)
-            self._parts.drop(name, packed)
+        elif key is not None and self._parts.is_over(name) and self._parts.live(name).remove(put):
+            self._parts.drop(name, packed)  # it was not removed if somebody has claimed it
         return name
 
     def claim(self, timeout: float | None = 0) -> Claim | None:
@@ -72,12 +77,14 @@ class WorkQueue(Handle):
         task that waits, the worker runs others meanwhile.
         """
         attempt = self._attempt(self._look)
-        return self._claimed(poll(attempt, timeout, is_near=self._place.is_near))
+        found: Claim | None = poll(attempt, timeout, is_near=self._place.is_near)
+        return found
 
     async def claim_async(self, timeout: float | None = 0) -> Claim | None:
         """Do the same in a coroutine."""
         attempt = self._attempt(self._look)
-        return self._claimed(await poll_async(attempt, timeout, is_near=self._place.is_near))
+        found: Claim | None = await poll_async(attempt, timeout, is_near=self._place.is_near)
+        return found
 
     def drain(self) -> Iterator[Claim]:
         """Claim items until all are done or dead, also those that others have claimed now.
@@ -89,7 +96,7 @@ class WorkQueue(Handle):
             found = poll(attempt, None, is_near=self._place.is_near)
             if found is _DRAINED:
                 return
-            yield self._claimed(found)  # type: ignore[misc]  # there is one
+            yield found
 
     @property
     def done(self) -> DoneItems:
@@ -116,34 +123,36 @@ class WorkQueue(Handle):
 
         def undo(found: Any) -> None:
             if found is not _DRAINED:
-                self._claimed(found).give_back()  # type: ignore[union-attr]
+                found.give_back()
 
-        return Attempt(look, begin=waiter.begin, end=waiter.end, undo=undo)
+        where = self._parts.identity
+        return Attempt(where, look, self._busy.hurry, waiter.begin, waiter.end, undo)
 
     def _look_until_drained(self) -> Any:
         found = self._look()
         return _DRAINED if found is None and not self._parts.keys("live") else found
 
-    def _look(self) -> tuple[str, str, Seen] | None:
+    def _look(self) -> Claim | None:
         """Try those that were listed last, then those that are there now."""
-        for _ in range(2):
-            while self._candidates:
-                at = secrets.randbelow(min(_NEARBY, len(self._candidates)))
-                try:
-                    name = self._candidates.pop(at)
-                except IndexError:  # another thread has the same handle
-                    continue
-                taken = self._taken(name)
-                if taken is not None:
-                    return taken
-            self._candidates = sorted(self._parts.keys("live"))
+        return self._first_of(self._candidates.take) or self._first_of(self._listed().take)
+
+    def _listed(self) -> Candidates:
+        names = sorted(self._parts.keys("live"))
+        self._candidates = Candidates(self._busy.worth_a_look(names), _NEARBY)
+        return self._candidates
+
+    def _first_of(self, take: Callable[[], str | None]) -> Claim | None:
+        while (name := take()) is not None:
+            claim = self._taken(name)
+            if claim is not None:
+                return claim
         return None
 
-    def _taken(self, name: str) -> tuple[str, str, Seen] | None:
+    def _taken(self, name: str) -> Claim | None:
         """Take an item, if nobody has it, or one who is believed dead."""
         record = self._parts.live(name)
-        seen = record.read()
-        if not seen.exists or self._is_held(record, seen.fields):
+        seen = record.look(self._busy.known(name))
+        if not seen.exists or self._busy.is_held(name, seen):
             return None
         if seen.fields["deliveries"] and self._is_over(name, record, seen):
             return None
@@ -151,16 +160,15 @@ class WorkQueue(Handle):
         mine = {"holder": me, "told": told_of_me(self._ttl)}
         more = {"deliveries": seen.fields["deliveries"] + 1}
         swapped = record.swap(seen, seen.fields | mine | more)
-        return None if swapped is None else (name, me, swapped)
-
-    def _is_held(self, record: Record, fields: Fields) -> bool:
-        holder = fields.get("holder")
-        return holder is not None and not silence.is_over(record.identity, holder, fields["told"])
+        if swapped is None:
+            return None
+        return Claim(self._parts, name, me, swapped, self._ttl, self._max_deliveries)
 
     def _is_over(self, name: str, record: Record, seen: Seen) -> bool:
         """True, and put away, if it was done before its claimant died, or has killed too many."""
         if self._parts.is_done(name):
-            record.remove(seen)
+            if record.remove(seen):
+                self._parts.drop(name, seen.fields["item"])
             return True
         if seen.fields["deliveries"] >= self._max_deliveries:
             holder = seen.fields.get("told", {})
@@ -168,9 +176,3 @@ class WorkQueue(Handle):
             self._parts.bury(name, seen, f"its claimant is gone ({where})")
             return True
         return False
-
-    def _claimed(self, taken: tuple[str, str, Seen] | None) -> Claim | None:
-        if taken is None:
-            return None
-        name, me, seen = taken
-        return Claim(self._parts, name, me, seen, self._ttl, self._max_deliveries)

@@ -28,6 +28,9 @@ Fields = dict[str, Any]
 _REMEMBERED = 12
 """Changes whose authors a record names, for those who never got an answer."""
 
+_TRIES = 5
+"""Attempts at one change, as long as nobody can tell whether it was made."""
+
 
 class Seen(NamedTuple):
     """A version of a record; one that is absent has no fields."""
@@ -86,24 +89,39 @@ class Record:
             "serial": seen.fields.get("serial", 0) + 1,
             "recent": [me, *seen.fields.get("recent", [])][:_REMEMBERED],
         }
-        try:
-            result = self._place.records.set_item_if(
-                self.key,
-                value=json.dumps(new, indent=1),
-                condition=ETAG_IS_THE_SAME,
-                expected_etag=seen.etag,
-                retrieve_value=NEVER_RETRIEVE,
-            )
-        except OutcomeUnknownError:
-            return self._made_or_not(new, me)
-        return Seen(new, result.resulting_etag) if result.condition_was_satisfied else None
+        for attempt in range(_TRIES):
+            try:
+                etag = self._written(seen, new)
+            except OutcomeUnknownError:
+                if attempt == _TRIES - 1:
+                    raise
+            else:
+                if etag is not None:
+                    return Seen(new, etag)
+                if attempt == 0:
+                    return None
+            there = self.read()
+            if there.etag != seen.etag:
+                return self._made_or_not(there, new, me)
+            # not made, or on its way yet: the same again, by the same author
+        raise AssertionError("unreachable")
 
-    def _made_or_not(self, new: Fields, me: str) -> Seen | None:
-        """Find out whether a change was made whose answer was lost."""
-        there = self.read()
+    def _written(self, seen: Seen, new: Fields) -> Any:
+        """Return the etag of the new version; `None` if the condition was false."""
+        result = self._place.records.set_item_if(
+            self.key,
+            value=json.dumps(new, indent=1),
+            condition=ETAG_IS_THE_SAME,
+            expected_etag=seen.etag,
+            retrieve_value=NEVER_RETRIEVE,
+        )
+        return result.resulting_etag if result.condition_was_satisfied else None
+
+    def _made_or_not(self, there: Seen, new: Fields, me: str) -> Seen | None:
+        """Find out by a later version whether a change was made whose answer was lost."""
         if me in there.fields.get("recent", ()):
             return Seen(new, there.etag) if there.fields == new else Seen(new, _OUTDATED)
-        if there.fields.get("serial", 0) - new["serial"] < _REMEMBERED - 1:
+        if there.exists and there.fields.get("serial", 0) - new["serial"] < _REMEMBERED - 1:
             return None
         raise OutcomeUnknownError(
             f"{self.key!r} was changed by others so often that nobody can tell whether we did",

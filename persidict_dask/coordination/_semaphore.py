@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Hashable
 from typing import Any, ClassVar, Self
 
 from persidict_dask._errors import DeadlockError, LeaseLost
 from persidict_dask._flights import in_thread
 from persidict_dask.coordination._deadlocks import circles, myself
-from persidict_dask.coordination._holders import Grant, Holding, Queuer
+from persidict_dask.coordination._holders import Holding, Queuer
 from persidict_dask.coordination._places import Handle, Somewhere, positive, whole
 from persidict_dask.coordination._polling import Attempt, poll, poll_async
 from persidict_dask.coordination._records import Record
@@ -19,7 +19,7 @@ from persidict_dask.coordination._waiters import Waiter
 class Places(Handle):
     """What leases and semaphores have in common: a record of holders, and what this handle holds.
 
-    Threads may share a handle; each releases what it has acquired.
+    Threads may share a handle; each releases what it has acquired, or else the last of another.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Places(Handle):
         self._ttl = positive("ttl", ttl)
         self._record = Record(self._place, self._key)
         self._last_token: int | None = None
-        self._holdings: list[tuple[Hashable, Holding]] = []
+        self._holdings: list[tuple[Any, Holding]] = []
         self._lock = threading.Lock()
 
     def acquire(self, timeout: float | None = None) -> bool:
@@ -51,12 +51,19 @@ class Places(Handle):
 
     def release(self) -> None:
         """Give the place back; `LeaseLost` if it was lost before. One request, two in a race."""
-        if not self._popped(myself()).release():
+        holding = self._held_by_me(myself())
+        is_released = holding.release()
+        self._forget(holding)
+        if not is_released:
             raise LeaseLost(f"{self!r} was lost while it was held")
 
     async def release_async(self) -> None:
         """Do the same in a coroutine."""
-        if not await in_thread(self._popped(myself()).release):
+        holding = self._held_by_me(myself())
+        # once it is begun it is carried out
+        is_released = await asyncio.shield(in_thread(holding.release))
+        self._forget(holding)
+        if not is_released:
             raise LeaseLost(f"{self!r} was lost while it was held")
 
     def renew(self) -> None:
@@ -70,41 +77,37 @@ class Places(Handle):
         with self._lock:
             return any(holding.is_valid for _, holding in self._holdings)
 
-    def _attempt(self, who: Hashable, timeout: float | None) -> Attempt:
-        self._refuse_twice(who)
-        queuer = Queuer(self._record, self._limit, self._ttl, who if timeout is None else None)
+    def _attempt(self, who: Any, timeout: float | None) -> Attempt:
+        if timeout is None:
+            self._refuse_twice(who)
+        queuer = Queuer(self._record, self._limit, self._ttl, who, is_endless=timeout is None)
         waiter = Waiter(self._place, self._key)
 
         def end() -> None:
             circles.go_on(who)
             waiter.end()
 
-        return Attempt(queuer.look, queuer.hurry, waiter.begin, end, self._undo)
+        where = self._record.identity
+        return Attempt(where, queuer.look, queuer.hurry, waiter.begin, end, _give_back)
 
-    def _refuse_twice(self, who: Hashable) -> None:
+    def _refuse_twice(self, who: Any) -> None:
         with self._lock:
-            if self._limit == 1 and any(w == who and h.is_valid for w, h in self._holdings):
+            if self._limit == 1 and any(w is who and h.is_valid for w, h in self._holdings):
                 raise DeadlockError(f"{self!r} is held already by the one who asks for it")
 
-    def _got(self, who: Hashable, grant: Grant | None) -> bool:
-        if grant is None:
+    def _got(self, who: Any, holding: Holding | None) -> bool:
+        if holding is None:
             return False
         with self._lock:
-            self._holdings.append((who, Holding(self._record, grant, self._ttl, who)))
-            self._last_token = grant.token
+            self._holdings.append((who, holding))
+            self._last_token = holding.token
         return True
 
-    def _undo(self, grant: Grant) -> None:
-        Holding(self._record, grant, self._ttl, None).release()
-
-    def _popped(self, who: Hashable) -> Holding:
-        """Forget the holding that is to be released: one's own, or the last of another thread."""
-        holding = self._held_by_me(who)
+    def _forget(self, holding: Holding) -> None:
         with self._lock:
             self._holdings = [(w, held) for w, held in self._holdings if held is not holding]
-        return holding
 
-    def _held_by_me(self, who: Hashable) -> Holding:
+    def _held_by_me(self, who: Any) -> Holding:
         with self._lock:
             last = self._holdings[-1][1] if self._holdings else None
         holding = self._mine(who) or last
@@ -112,9 +115,9 @@ class Places(Handle):
             raise RuntimeError(f"{self!r} is not held")
         return holding
 
-    def _mine(self, who: Hashable) -> Holding | None:
+    def _mine(self, who: Any) -> Holding | None:
         with self._lock:
-            return next((held for w, held in reversed(self._holdings) if w == who), None)
+            return next((held for w, held in reversed(self._holdings) if w is who), None)
 
     def __enter__(self) -> Self:
         self.acquire()
@@ -154,3 +157,7 @@ class Semaphore(Places):
     def __init__(self, store: Somewhere, name: str, *, limit: int, ttl: float = 30) -> None:
         whole("limit", limit)
         super().__init__(store, name, limit, ttl, limit=limit)
+
+
+def _give_back(holding: Holding) -> None:
+    holding.release()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, ClassVar
 
 from persidict_dask.coordination._payloads import drop, pack, unpack
 from persidict_dask.coordination._places import Handle, Somewhere
-from persidict_dask.coordination._polling import Attempt, poll, poll_async
+from persidict_dask.coordination._polling import Attempt, bells, poll, poll_async
 from persidict_dask.coordination._records import ABSENT, Record, Seen
 from persidict_dask.coordination._waiters import Waiter
 
@@ -69,13 +70,13 @@ class SharedValue(Handle):
             seen, value = self._read(seen, value)
             return [value] if predicate(value) else None
 
-        return Attempt(look, begin=waiter.begin, end=waiter.end)
+        return Attempt(self._record.identity, look, begin=waiter.begin, end=waiter.end)
 
     def _read(self, known: Seen, value: Any = None) -> tuple[Seen, Any]:
         while True:
             seen = self._record.look(known)
             if not seen.exists:
-                return seen, self._default
+                return seen, deepcopy(self._default)
             if seen is known:
                 return seen, value
             try:
@@ -91,6 +92,7 @@ class SharedValue(Handle):
             packed = pack(self._place, self._key, value)
             if self._record.swap(seen, packed) is not None:
                 drop(self._place, self._key, seen.fields)
+                bells.ring(self._record.identity)
                 return value
             drop(self._place, self._key, packed)
             self._record.let_others(attempt)

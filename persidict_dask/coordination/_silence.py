@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
@@ -35,3 +36,5 @@ class Silence:
 
 
 silence = Silence()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=silence.__init__)  # type: ignore[misc]

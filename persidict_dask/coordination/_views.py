@@ -80,6 +80,9 @@ class DeadItems(_Items):
     def release(self, key: str) -> None:
         """Put an item back into the queue, as if it were new; `KeyError` if there is none."""
         seen = self._seen(key)
+        if self._parts.is_done(key):
+            self._parts.dead(key).remove(seen)
+            raise KeyError(key)
         fields = {"item": seen.fields["item"], "label": seen.fields["label"], "deliveries": 0}
         self._parts.live(key).swap(ABSENT, fields)
         self._parts.dead(key).remove(seen)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from itertools import chain
+from itertools import chain, pairwise
 
 import pytest
 
 from persidict_dask import Counter, RateLimiter, SharedValue
-from persidict_dask.coordination import _moments, _rate, inspect
+from persidict_dask.coordination import _moments, _polling, _rate, inspect
 
 
 def test_every_increment_counts_and_returns_another_sum(store, together):
@@ -51,9 +51,22 @@ def test_a_rate_is_kept(plain, together):
     assert time.monotonic() - start >= 6 / 20 - 0.001
 
 
-def test_a_burst_passes_at_once(plain, monkeypatch):
-    slept = []
-    monkeypatch.setattr(_rate.time, "sleep", slept.append)
+@pytest.fixture
+def slept(monkeypatch):
+    """The pauses that were made, on a clock that nothing else moves."""
+    clock, pauses = [1000.0], []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        clock[0] += seconds
+
+    monkeypatch.setattr(_rate.time, "sleep", sleep)
+    for module in (_rate, _moments, _polling):
+        monkeypatch.setattr(module, "now", lambda: clock[0])
+    return pauses
+
+
+def test_a_burst_passes_at_once(plain, slept):
     limiter = RateLimiter(plain, "r", rate=0.001, burst=4)
     for _ in range(4):
         limiter.acquire()
@@ -62,9 +75,7 @@ def test_a_burst_passes_at_once(plain, monkeypatch):
     assert sum(slept) == pytest.approx(1000, rel=0.01)
 
 
-def test_several_pass_together_when_the_last_may(plain, monkeypatch):
-    slept = []
-    monkeypatch.setattr(_rate.time, "sleep", slept.append)
+def test_several_pass_together_when_the_last_may(plain, slept):
     limiter = RateLimiter(plain, "r", rate=0.01)
     limiter.acquire(3)
     assert sum(slept) == pytest.approx(200, rel=0.01)
@@ -80,18 +91,42 @@ def test_a_turn_that_comes_too_late_is_not_reserved(plain):
         limiter.acquire(timeout=90)
 
 
-def test_another_host_counts_from_when_it_looks(plain, monkeypatch):
-    """Its clock has started at another time; it waits longer, never less."""
-    slept = []
-    monkeypatch.setattr(_rate.time, "sleep", slept.append)
-    RateLimiter(plain, "r", rate=0.1).acquire()
-    clock = _rate.now
-    monkeypatch.setattr(_moments, "is_local", lambda _: False)
-    for skew in (-1e6, 1e6):
-        for module in (_rate, _moments):
-            monkeypatch.setattr(module, "now", lambda skew=skew: clock() + skew)
-        with pytest.raises(TimeoutError, match=r"in (9\.\d+|10) s"):
-            RateLimiter(plain, "r", rate=0.1).acquire(timeout=1)
+def test_who_wakes_up_too_late_asks_for_another_turn(plain, monkeypatch):
+    """Or else all who were held up would pass together."""
+    clock, passed = [1000.0], []
+    for module in (_rate, _moments, _polling):
+        monkeypatch.setattr(module, "now", lambda: clock[0])
+    limiter = RateLimiter(plain, "r", rate=1)
+    turns = [_rate._Turn(limiter, 1, None) for _ in range(4)]
+    for turn in turns:
+        turn.pause()
+    clock[0] += 10  # all of them were held up
+    while turns:
+        pauses = [turn.pause() for turn in turns]
+        passed += [clock[0] for pause in pauses if pause == 0]
+        turns = [turn for turn, pause in zip(turns, pauses, strict=True) if pause]
+        clock[0] += 0.01
+    assert all(after - before > 0.9 for before, after in pairwise(passed))
+
+
+@pytest.mark.parametrize("skew", [-1e6, 1e6])
+def test_hosts_whose_clocks_differ_share_a_rate(plain, monkeypatch, skew):
+    """Seen one second late at first, and at once from then on: late by no more than was seen."""
+    clock, at = [1000.0], ["here"]
+    shifts = {"here": 0.0, "there": skew}
+    monkeypatch.setattr(_moments, "is_local", lambda token: token.startswith(at[0]))
+    monkeypatch.setattr(_moments, "new_token", lambda: f"{at[0]}-1-1-1")
+    monkeypatch.setattr(_moments, "_offsets", _moments._Offsets())
+    for module in (_rate, _moments, _polling):
+        monkeypatch.setattr(module, "now", lambda: clock[0] + shifts[at[0]])
+    limiter, due = RateLimiter(plain, "r", rate=1), []
+    for index in range(20):
+        at[0] = "there" if index % 2 else "here"
+        due.append(limiter.reserve(1, None) - shifts[at[0]])
+        clock[0] += 1.0 if index < 2 else 0.001
+    gaps = [after - before for before, after in pairwise(due)]
+    assert min(gaps) > 0.999
+    assert sum(gaps) < 19 + 3
 
 
 @pytest.mark.parametrize("wrong", [{"rate": 0}, {"rate": -1}, {"rate": 1, "burst": 0}])

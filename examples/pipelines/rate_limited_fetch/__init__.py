@@ -1,0 +1,1 @@
+"""Pages fetched by many workers, all of them together no faster than one limit allows."""
