@@ -52,7 +52,7 @@ class Parts:
             n: seen.fields[n] for n in ("item", "label", "deliveries") if n in seen.fields
         }
         errors = [*seen.fields.get("errors", []), error]
-        self.dead(name).change(lambda _: {**fields, "errors": errors})
+        self.dead(name).change(lambda there: None if there else {**fields, "errors": errors})
         if not self.live(name).remove(seen) and self.is_done(name):
             self.place.records.discard(self.dead(name).key)  # its claimant has come back
 

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from persidict_dask.retries._after import retry_after
 
-if TYPE_CHECKING:
-    from persidict_dask.retries._policy import RetryPolicy
+
+class Rules(Protocol):
+    """What a policy decides."""
+
+    @property
+    def deadline(self) -> float | None:
+        """Seconds after the start after which no attempt starts."""
+
+    def tenacity(self) -> Any:
+        """The same as a `tenacity.Retrying`."""
+
+    def is_retried(self, state: Any, error: BaseException | None) -> bool:
+        """Tell whether an outcome is tried again."""
+
+    def is_over(self, state: Any) -> bool:
+        """Tell whether there are no more attempts."""
+
+    def wait_after(self, state: Any) -> float:
+        """Return the seconds that the policy waits now."""
 
 
 class Outcome(NamedTuple):
@@ -29,9 +46,7 @@ Rounds: TypeAlias = Generator[float, Outcome, Outcome]
 """Yields seconds to wait before the next attempt, is sent what that came to, returns the last."""
 
 
-def rounds(
-    policy: RetryPolicy, f: Any, args: Any, kwargs: Any, first: Outcome, started: float
-) -> Rounds:
+def rounds(policy: Rules, f: Any, args: Any, kwargs: Any, first: Outcome, started: float) -> Rounds:
     """Decide what follows the first attempt; `started` is when that began, by `monotonic`."""
     from tenacity import RetryCallState
 
@@ -62,7 +77,7 @@ def _tell(state: Any, outcome: Outcome) -> None:
         state.set_exception((type(error), error, error.__traceback__))
 
 
-def _end_of(policy: RetryPolicy, state: Any, outcome: Outcome) -> str:
+def _end_of(policy: Rules, state: Any, outcome: Outcome) -> str:
     """Return why there is no further attempt; nothing if there is one."""
     if not policy.is_retried(state, outcome.error):
         return "it is not retried"
