@@ -6,7 +6,7 @@ import os
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any, Self
 
@@ -15,6 +15,9 @@ from persidict_dask.coordination._parts import Parts
 from persidict_dask.coordination._polling import bells
 from persidict_dask.coordination._records import ABSENT, Fields, Seen
 from persidict_dask.coordination._renewal import renewed
+
+_TRIES = 2
+"""Attempts to remove what nobody needs any more."""
 
 
 class Claim:
@@ -63,11 +66,21 @@ class Claim:
         with self._ending():
             done = {"result": packed, "label": self._seen.fields.get("label")}
             is_first = self._parts.done(self.key).swap(ABSENT, done) is not None
-            self._parts.place.records.discard(self._parts.live(self.key).key)
-            self._parts.drop(self.key, self._seen.fields["item"] if is_first else packed)
-            if is_first and self.deliveries > 1:  # it may have been given up meanwhile
-                self._parts.place.records.discard(self._parts.dead(self.key).key)
+            for _ in range(_TRIES):
+                with suppress(Exception):  # it is done: whoever claims it next tidies up
+                    self._tidy(is_first)
+                    break
+            if not is_first:
+                self._parts.drop(self.key, packed)
         return is_first
+
+    def _tidy(self, is_first: bool) -> None:
+        """Remove what lies about of an item that is done."""
+        self._parts.place.records.discard(self._parts.live(self.key).key)
+        if is_first:
+            self._parts.drop(self.key, self._seen.fields["item"])
+        if is_first and self.deliveries > 1:  # it may have been given up meanwhile
+            self._parts.place.records.discard(self._parts.dead(self.key).key)
 
     def fail(self, error: BaseException | str) -> bool:
         """Give the item back, or give it up after `max_deliveries`; `False` if it was lost."""

@@ -142,15 +142,18 @@ class Holding:
             return False
 
     def release(self) -> bool:
-        """Give the place back; `False` if it was lost before. May be repeated after an error."""
+        """Give the place back; `False` if it was lost before.
+
+        May be repeated after an error; if it is not, the place is free when its `ttl` is over.
+        """
         if os.getpid() != self._pid:
             return False
+        self._stop()
         with self._lock:
             is_released = False
             while not self._is_lost:
                 is_released = self._swapped(self._without_me) is not None
                 self._is_lost = self._is_lost or is_released
-        self._stop()
         circles.let_go(self._grant.holder)
         bells.ring(self._record.identity, 1)
         return is_released

@@ -6,6 +6,7 @@ import base64
 import json
 import pickle
 import secrets
+from contextlib import suppress
 from typing import Any
 
 from persidict import NonEmptySafeStrTuple
@@ -39,8 +40,10 @@ def unpack(place: Place, key: NonEmptySafeStrTuple, packed: dict[str, Any]) -> A
 
 
 def drop(place: Place, key: NonEmptySafeStrTuple, packed: dict[str, Any] | None) -> None:
-    """Remove the item of a value that no record means any more."""
-    if packed is not None and "item" in packed:
+    """Remove the item of a value that no record means any more; if that fails, it is left over."""
+    if packed is None or "item" not in packed:
+        return
+    with suppress(Exception):
         place.payloads.discard(NonEmptySafeStrTuple(key, packed["item"]))
 
 
