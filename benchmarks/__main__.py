@@ -15,6 +15,7 @@ from benchmarks import (
     _machine,
     _table,
     arrays,
+    coordination,
     folders,
     hashing,
     importing,
@@ -35,12 +36,14 @@ SUBJECTS: dict[str, Callable[[Path, Scale], Iterator[Race]]] = {
     "memoized": memoized.races,
     "hashing": hashing.races,
     "tasks": tasks.races,
+    "coordination": coordination.races,
+    "deaths": coordination.deaths,
     "import": importing.races,
     "s3": s3.races,
 }
-LONG = ("listings", "arrays", "folders", "hashing", "tasks")
-VERY_LONG = ("s3",)
-DEFAULT = tuple(name for name in SUBJECTS if name != "s3")  # which needs servers, and minutes
+LONG = ("listings", "arrays", "folders", "hashing", "tasks", "coordination")
+VERY_LONG = ("s3", "deaths")
+DEFAULT = tuple(name for name in SUBJECTS if name not in VERY_LONG)  # servers, and minutes
 
 
 def main(argv: list[str]) -> None:
@@ -52,8 +55,7 @@ def main(argv: list[str]) -> None:
     if _machine.is_busy():
         console.print("[yellow]The machine is busy: the noise will be large.[/]")
     with tempfile.TemporaryDirectory(dir=options.dir, prefix="benchmarks-") as folder:
-        peers = _machine.S3_PEERS if options.only == ["s3"] else _machine.PEERS
-        machine = _machine.describe(Path(folder), peers)
+        machine = _machine.describe(Path(folder), _peers(set(options.only or ())))
         results = _measure(Path(folder), options, console)
     _table.show(results, machine, console)
     if options.json:
@@ -62,6 +64,12 @@ def main(argv: list[str]) -> None:
         command = shlex.join(["python -m benchmarks", *_told(options)]).replace("'", "")
         text = _table.markdown(results, machine, command)
         options.markdown.write_text(text, encoding="utf-8")
+
+
+def _peers(only: set[str]) -> tuple[str, ...]:
+    if only == {"s3"}:
+        return _machine.S3_PEERS
+    return coordination.PEERS if only and only <= {"coordination", "deaths"} else _machine.PEERS
 
 
 def _measure(folder: Path, options: argparse.Namespace, console: Console) -> list[Result]:

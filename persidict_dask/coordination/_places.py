@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -53,12 +54,12 @@ class Place:
     @cached_property
     def records(self) -> PersiDict[str]:
         """Texts, changed by swaps."""
-        return records_beside(self.store)
+        return _once(self, records_beside)
 
     @cached_property
     def payloads(self) -> PersiDict[bytes]:
         """Values too large for a record, each written once."""
-        return payloads_beside(self.store)
+        return _once(self, payloads_beside)
 
     @cached_property
     def is_near(self) -> bool:
@@ -99,6 +100,19 @@ class Handle:
 
     def __copy__(self) -> Self:
         return type(self)(self._place.store, self.name, **self._settings)
+
+
+_opened: dict[Any, PersiDict[Any]] = {}
+
+
+def _once(place: Place, beside: Callable[[Store], PersiDict[Any]]) -> PersiDict[Any]:
+    """Open a dictionary beside a store once in this process, for all handles that arrive here."""
+    if not isinstance(place.identity, StoreRef):  # one of a kind, or in memory
+        return beside(place.store)
+    what = (place.identity, beside)
+    if what not in _opened:
+        _opened[what] = beside(place.store)
+    return _opened[what]
 
 
 def _rebuilt(cls: type[Handle], ref: StoreRef, name: str, settings: dict[str, Any]) -> Handle:

@@ -25,7 +25,7 @@ from persidict_dask.coordination._places import Place
 
 Fields = dict[str, Any]
 
-_REMEMBERED = 12
+_REMEMBERED = 48
 """Changes whose authors a record names, for those who never got an answer."""
 
 _TRIES = 5

@@ -33,7 +33,10 @@ class SharedValue(Handle):
 
     def set(self, value: Any) -> None:
         """Set the value, whatever it was."""
-        self._change(lambda _: value)
+        for attempt in range(1_000_000):
+            if self._swapped(self._record.read(), value):
+                return
+            self._record.let_others(attempt)
 
     def update(self, f: Callable[[Any], Any]) -> Any:
         """Replace the value by what `f` makes of it, and return that; no update is lost.
@@ -89,11 +92,16 @@ class SharedValue(Handle):
         for attempt in range(1_000_000):
             seen, value = self._read(ABSENT)
             value = f(value)
-            packed = pack(self._place, self._key, value)
-            if self._record.swap(seen, packed) is not None:
-                drop(self._place, self._key, seen.fields)
-                bells.ring(self._record.identity)
+            if self._swapped(seen, value):
                 return value
-            drop(self._place, self._key, packed)
             self._record.let_others(attempt)
         raise AssertionError("unreachable")
+
+    def _swapped(self, seen: Seen, value: Any) -> bool:
+        """Replace what was seen; if others were first, nothing is left of ours."""
+        packed = pack(self._place, self._key, value)
+        is_ours = self._record.swap(seen, packed) is not None
+        drop(self._place, self._key, seen.fields if is_ours else packed)
+        if is_ours:
+            bells.ring(self._record.identity)
+        return is_ours
