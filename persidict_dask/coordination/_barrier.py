@@ -56,7 +56,8 @@ class Barrier(Handle):
         """Do the same in a coroutine."""
         arrival = _Arrival(self._record, self._parties, self._ttl)
         try:
-            place = await poll_async(arrival.attempt(), timeout, is_near=self._place.is_near)
+            attempt = await in_thread(arrival.attempt)  # which may open the store
+            place = await poll_async(attempt, timeout, is_near=self._place.is_near)
         except GeneratorExit:  # there is no loop any more: it will be believed dead
             raise
         except BaseException:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from persidict import NonEmptySafeStrTuple
 from persidict.owners import new_token
+from persidict_dask._flights import in_thread
 from persidict_dask._provenance import short_form
 from persidict_dask.coordination._candidates import Busy, Candidates
 from persidict_dask.coordination._claimed import Claim
@@ -82,7 +83,7 @@ class WorkQueue(Handle):
 
     async def claim_async(self, timeout: float | None = 0) -> Claim | None:
         """Do the same in a coroutine."""
-        attempt = self._attempt(self._look)
+        attempt = await in_thread(self._attempt, self._look)  # which may open the store
         found: Claim | None = await poll_async(attempt, timeout, is_near=self._place.is_near)
         return found
 

@@ -46,7 +46,7 @@ class Places(Handle):
     async def acquire_async(self, timeout: float | None = None) -> bool:
         """Do the same in a coroutine, without a thread that waits."""
         who = myself()
-        attempt = self._attempt(who, timeout)
+        attempt = await in_thread(self._attempt, who, timeout)  # which may open the store
         return self._got(who, await poll_async(attempt, timeout, is_near=self._place.is_near))
 
     def release(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any, ClassVar
 
+from persidict_dask._flights import in_thread
 from persidict_dask.coordination._payloads import drop, pack, unpack
 from persidict_dask.coordination._places import Handle, Somewhere
 from persidict_dask.coordination._polling import Attempt, bells, poll, poll_async
@@ -57,7 +58,8 @@ class SharedValue(Handle):
         self, predicate: Callable[[Any], bool], timeout: float | None = None
     ) -> Any:
         """Do the same in a coroutine; the predicate is called in another thread."""
-        found = await poll_async(self._attempt(predicate), timeout, is_near=self._place.is_near)
+        attempt = await in_thread(self._attempt, predicate)  # which may open the store
+        found = await poll_async(attempt, timeout, is_near=self._place.is_near)
         return self._found(found, timeout)
 
     def _found(self, found: list[Any] | None, timeout: float | None) -> Any:

@@ -17,7 +17,7 @@ class Waiter:
     """Says that this thread waits; whether that succeeds is of no matter for the waiting."""
 
     def __init__(self, place: Place, key: NonEmptySafeStrTuple) -> None:
-        self._records = place.records
+        self._place = place
         self._key = NonEmptySafeStrTuple(WAITING, key, new_token())
         self._is_told = False
 
@@ -25,10 +25,10 @@ class Waiter:
         """Say it."""
         self._is_told = True
         with suppress(Exception):
-            self._records[self._key] = json.dumps(told_of_me(0))
+            self._place.records[self._key] = json.dumps(told_of_me(0))
 
     def end(self) -> None:
         """Take it back."""
         if self._is_told:
             with suppress(Exception):
-                self._records.discard(self._key)
+                self._place.records.discard(self._key)
