@@ -558,9 +558,9 @@ def test_sixteen_waiters_cost_sixteen_requests_a_second(real: Place) -> None:
         first, steady = heard[:before], heard[before:]
     assert {one.result(30) for one in waiting} == {*range(2, WAITERS + 2)}
     assert set(steady) == {(GET, 304, True)}
-    assert WAITERS <= len(steady) <= WAITERS * SECONDS  # fewer on a busy machine
+    assert WAITERS * SECONDS / 2 <= len(steady) <= WAITERS * SECONDS
     # each of them has asked for the bucket, looked twice or thrice, and noted that it waits
-    assert len(first) <= 6 * WAITERS
+    assert len(first) <= 5 * WAITERS
 
 
 # --- answers that are lost -----------------------------------------------------------------------

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -24,7 +21,7 @@ from tests.coordination.faults.test_queue_histories import (
     test_workers_that_are_killed_while_they_work,
 )
 
-from .conftest import place_on
+from .conftest import Place
 
 __all__ = [
     "test_a_holder_of_another_host_that_is_dead",
@@ -38,14 +35,7 @@ __all__ = [
 ]
 
 
-SERVERS = os.environ.get("FAULTS_SERVERS", "seaweedfs").split(",")
-"""Those of them that are asked; `ministack,seaweedfs` takes twice as long."""
-
-
-@pytest.fixture(params=SERVERS)
-def store_url(request: pytest.FixtureRequest, clients: dict[str, Any], tmp_path: Path) -> str:
+@pytest.fixture
+def store_url(real: Place) -> str:
     """The URL of an empty part of a bucket."""
-    place = place_on(request.getfixturevalue(request.param), clients, tmp_path)
-    return (
-        f"s3://{place.bucket}/{place.prefix}?endpoint_url={quote(str(place.url))}&region=us-east-1"
-    )
+    return f"s3://{real.bucket}/{real.prefix}?endpoint_url={quote(str(real.url))}&region=us-east-1"
