@@ -2,8 +2,11 @@
 
 from persidict_dask._digest import digest, register_digest
 from persidict_dask._errors import (
+    AttemptLostError,
+    CircuitOpenError,
     DeadlockError,
     LeaseLost,
+    QuarantinedCallError,
     ResultMismatchError,
     StaleTokenError,
     UnstableKeyError,
@@ -27,8 +30,10 @@ from persidict_dask.coordination import (
 from persidict_dask.retries import RetryPolicy
 
 __all__ = [
+    "AttemptLostError",
     "Barrier",
     "Change",
+    "CircuitOpenError",
     "Counter",
     "DeadlockError",
     "Explanation",
@@ -37,6 +42,7 @@ __all__ = [
     "Lease",
     "LeaseLost",
     "PersistedFunction",
+    "QuarantinedCallError",
     "RateLimiter",
     "ResultMismatchError",
     "RetryPolicy",

@@ -76,3 +76,41 @@ class StaleTokenError(RuntimeError):
 
 class DeadlockError(RuntimeError):
     """Waiting would never end: what is waited for is held by who waits, or in a circle."""
+
+
+class CircuitOpenError(RuntimeError):
+    """A call was not made, because what it needs has failed too often lately.
+
+    `name` is that of the breaker, `retry_after` the seconds until somebody may try again.
+    """
+
+    def __init__(self, name: str, retry_after: float) -> None:
+        super().__init__(name, retry_after)
+        self.name = name
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"the circuit {self.name!r} is open: to be tried again in {self.retry_after:.3g} s"
+
+
+class AttemptLostError(RuntimeError):
+    """The process that ran an attempt is gone, and the attempt with it."""
+
+
+class QuarantinedCallError(RuntimeError):
+    """A call was not made, because too many processes have died under it.
+
+    `key` is that of its dead letter; `DeadLetters(store).release(key)` lets it run again.
+    """
+
+    def __init__(self, call: str, key: Any, deaths: int) -> None:
+        super().__init__(call, key, deaths)
+        self.call = call
+        self.key = key
+        self.deaths = deaths
+
+    def __str__(self) -> str:
+        return (
+            f"{self.call} is not started again, because {self.deaths} processes died under it; "
+            f"DeadLetters(store).release({tuple(self.key)!r}) lets it run"
+        )
