@@ -27,14 +27,17 @@ from persidict_dask.coordination import (
     WorkQueue,
     fenced_set,
 )
-from persidict_dask.retries import RetryPolicy
+from persidict_dask.retries import CircuitBreaker, DeadLetter, DeadLetters, RetryBudget, RetryPolicy
 
 __all__ = [
     "AttemptLostError",
     "Barrier",
     "Change",
+    "CircuitBreaker",
     "CircuitOpenError",
     "Counter",
+    "DeadLetter",
+    "DeadLetters",
     "DeadlockError",
     "Explanation",
     "FunctionStats",
@@ -45,6 +48,7 @@ __all__ = [
     "QuarantinedCallError",
     "RateLimiter",
     "ResultMismatchError",
+    "RetryBudget",
     "RetryPolicy",
     "Semaphore",
     "SharedValue",

@@ -271,7 +271,7 @@ async def fly_async(flight: Steps, compute: Callable[[], Awaitable[Any]]) -> Any
             break
         try:
             if isinstance(step, Do):
-                answer, cut = await _finished(step.call)
+                answer, cut = await finished(step.call)
                 cancelled = cancelled or cut
             else:
                 answer = await _carried_out(step, compute, cancelled)
@@ -315,7 +315,7 @@ def _threads(_: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(32, thread_name_prefix="persidict-store")
 
 
-async def _finished(call: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+async def finished(call: Callable[[], Any]) -> tuple[Any, BaseException | None]:
     """Return what a call in a thread returns, and the cancellation that came meanwhile."""
     running = asyncio.ensure_future(in_thread(call))
     cancelled: BaseException | None = None

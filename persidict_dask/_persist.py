@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
-from persidict import PersiDict, replace_unsafe_chars
-from persidict_dask._digest import digest
+from persidict import PersiDict
+from persidict_dask._names import name_of, safe_name
 from persidict_dask._persisted import Options, PersistedFunction, real_signature
 from persidict_dask._persisted_async import persisted_class
 from persidict_dask._stores import Store, results_store
+from persidict_dask.retries import RetryPolicy
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_LONGEST_NAME = 120
 
 
 def persist(
@@ -29,6 +28,7 @@ def persist(
     by_value: Iterable[str | ModuleType] | str | ModuleType = (),
     ttl: float | None = None,
     single_flight: bool = True,
+    retry: RetryPolicy | None = None,
     validate: Callable[[Any], bool] | None = None,
     verify: float = 0.0,
     enabled: bool = True,
@@ -49,6 +49,8 @@ def persist(
         ttl: seconds after which a result counts as missing, by the clock of the store.
         single_flight: equal calls that run at the same time, anywhere, run once; the others wait,
             without keeping their thread of a worker. If the runner fails, the first of them runs.
+        retry: what is tried again before a call fails; default is that of `install`, if any. With
+            `state`, attempts go by the key of the result.
         validate: `validate(value) -> bool`; a stored value that fails is a miss.
         verify: probability in [0, 1] with which a hit is computed again and compared;
             `ResultMismatchError` says what differs.
@@ -58,6 +60,8 @@ def persist(
         raise TypeError(f"use @persist(store), with a PersiDict or a URL; got {store!r}")
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name must be a string, not {type(name).__name__}")
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        raise TypeError(f"retry is a RetryPolicy, not {retry!r}")
     if ttl is not None and not ttl > 0:
         raise ValueError(f"ttl must be a positive number of seconds, not {ttl!r}")
     if not 0 <= verify <= 1:
@@ -68,7 +72,7 @@ def persist(
     def decorate(function: Callable[P, R]) -> PersistedFunction[P, R]:
         _check_function(function)
         options = Options(
-            name=_safe_name(name or f"{function.__module__}.{function.__qualname__}"),
+            name=safe_name(name or name_of(function)),
             version=version,
             ignore=_checked_ignore(function, ignore),
             by_value=tuple(m if isinstance(m, str) else m.__name__ for m in modules),
@@ -76,6 +80,7 @@ def persist(
             ttl=ttl,
             verify=verify,
             single_flight=single_flight,
+            retry=retry,
             enabled=enabled,
         )
         return persisted_class(function)(function, place, options)
@@ -100,11 +105,3 @@ def _checked_ignore(function: Any, ignore: Iterable[str] | str) -> tuple[str, ..
     if unknown:
         raise ValueError(f"{function.__qualname__} has no arguments {sorted(unknown)} to ignore")
     return names
-
-
-def _safe_name(name: str) -> str:
-    safe = replace_unsafe_chars(name, "_")
-    if safe == name and len(safe) <= _LONGEST_NAME and safe.strip("."):
-        return safe
-    # different names must stay different after the replacement and the cut
-    return f"{safe[:_LONGEST_NAME]}~{digest(name)[:8]}"

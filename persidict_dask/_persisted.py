@@ -26,6 +26,8 @@ from persidict_dask._results import Results
 from persidict_dask._stats import FunctionStats, count, sizeof, stats_of
 from persidict_dask._stores import Store, StoreRef
 from persidict_dask._submission import submit, submit_all
+from persidict_dask.retries import RetryPolicy
+from persidict_dask.retries._subject import Subject
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,6 +48,7 @@ class Options:
     ttl: float | None = None
     verify: float = 0.0
     single_flight: bool = True
+    retry: RetryPolicy | None = None
     enabled: bool = True
 
 
@@ -86,7 +89,7 @@ class PersistedFunction(Generic[P, R]):
         if found is MISSING:
             return self._fly(call)  # type: ignore[no-any-return]
         if self._is_to_be_verified():
-            self._compare(call, found, self.__wrapped__(*call.args, **call.kwargs))
+            self._compare(call, found, self._called(call))
         return found  # type: ignore[no-any-return]
 
     def key_of(self, /, *args: P.args, **kwargs: P.kwargs) -> NonEmptySafeStrTuple:
@@ -237,10 +240,23 @@ class PersistedFunction(Generic[P, R]):
     def _run(self, call: Call) -> tuple[Any, float]:
         begin = perf_counter()
         with self._counting_errors():
-            value = self.__wrapped__(*call.args, **call.kwargs)
+            value = self._called(call)
         seconds = perf_counter() - begin
         count(self._options.name, misses=1, seconds_computing=seconds)
         return value, seconds
+
+    def _called(self, call: Call) -> Any:
+        policy = self._policy
+        if policy is None:
+            return self.__wrapped__(*call.args, **call.kwargs)
+        return policy.call_as(self._subject(call), self.__wrapped__, call.args, call.kwargs)
+
+    @property
+    def _policy(self) -> RetryPolicy | None:
+        return self._options.retry
+
+    def _subject(self, call: Call) -> Subject:
+        return Subject(call.key, self._options.name, call.arguments)
 
     @contextmanager
     def _counting_errors(self) -> Iterator[None]:
@@ -414,9 +430,10 @@ def _rebuilt(
     made = cls(function, ref, options, code=code, names=names)
     try:
         validate = options.validate and fingerprint(options.validate).hexdigest
+        retry = options.retry and digest(options.retry)
     except UnstableKeyError:
         return made
     if code is None:
         return made
-    same = (ref, replace(options, validate=None), validate, code.hexdigest)
+    same = (ref, replace(options, validate=None, retry=None), validate, retry, code.hexdigest)
     return _known.setdefault(same, made)

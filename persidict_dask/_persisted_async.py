@@ -44,7 +44,7 @@ class PersistedCoroutineFunction(PersistedFunction[P, R]):
             compute = partial(self._compute_async, call)
             return await (compute() if steps is None else fly_async(steps, compute))
         if self._is_to_be_verified():
-            self._compare(call, found, await self._plain(*call.args, **call.kwargs))
+            self._compare(call, found, await self._called(call))
         return found
 
     async def refresh(  # type: ignore[override]
@@ -64,10 +64,16 @@ class PersistedCoroutineFunction(PersistedFunction[P, R]):
         value, seconds = await self._run_async(call)
         return await in_thread(self._keep, call, value, seconds)
 
+    async def _called(self, call: Call) -> Any:
+        policy = self._policy
+        if policy is None:
+            return await self._plain(*call.args, **call.kwargs)
+        return await policy.call_as_async(self._subject(call), self._plain, call.args, call.kwargs)
+
     async def _run_async(self, call: Call) -> tuple[Any, float]:
         begin = perf_counter()
         with self._counting_errors():
-            value = await self._plain(*call.args, **call.kwargs)
+            value = await self._called(call)
         seconds = perf_counter() - begin
         count(self._options.name, misses=1, seconds_computing=seconds)
         return value, seconds

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 _PATIENCE = 10.0  # seconds
 
@@ -50,6 +51,36 @@ def current_task() -> str:
     # an address that means another machine on each machine names no cluster
     is_shared = scheduler.startswith(("tcp://", "tls://")) and "//127." not in scheduler
     return f"{scheduler} {state.key!r}" if is_shared else ""
+
+
+class Here(NamedTuple):
+    """The task of Dask that runs in this thread or coroutine, and its worker; else nothing.
+
+    The name of a task may mean another one on another host.
+    """
+
+    task: str = ""
+    worker: str = ""
+
+    @classmethod
+    def now(cls) -> Here:
+        """Look where this runs."""
+        workers: Any = sys.modules.get("distributed.worker")
+        if workers is None:
+            return cls()
+        try:
+            worker = workers.get_worker()
+            return cls(f"{worker.scheduler.address} {_key_here(worker)}", str(worker.address))
+        except (ValueError, LookupError):
+            return cls()
+
+
+def _key_here(worker: Any) -> str:
+    try:
+        return repr(worker.get_current_task())
+    except LookupError:  # a coroutine: its worker runs it under the name of `execute(key)`
+        running = asyncio.current_task()
+        return running.get_name() if running is not None else ""
 
 
 def _rejoin(patience: float) -> None:

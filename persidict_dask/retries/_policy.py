@@ -6,19 +6,32 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from functools import cached_property, wraps
+from dataclasses import dataclass, fields
+from functools import cached_property, partial, wraps
 from time import monotonic
 from typing import Any, ParamSpec, TypeVar
 
-from persidict_dask._waiting import Away
-from persidict_dask.retries._rounds import Outcome, rounds
+from persidict import PersiDict
+from persidict_dask._digest import digest
+from persidict_dask._flights import finished, in_thread
+from persidict_dask._names import name_of
+from persidict_dask._stats import count
+from persidict_dask._waiting import Away, Here
+from persidict_dask.coordination import _places as places
+from persidict_dask.retries._attempts import Attempts
+from persidict_dask.retries._breaker import CircuitBreaker
+from persidict_dask.retries._budget import RetryBudget
+from persidict_dask.retries._leaving import leaving
+from persidict_dask.retries._rounds import Call, Steps, admitted, rounds
+from persidict_dask.retries._shown import shown
+from persidict_dask.retries._standing import Forgetful, Outcome, Standing
+from persidict_dask.retries._subject import Subject
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RetryPolicy:
     """What is tried again, how often and when; picklable, and the same wherever it arrives.
 
@@ -32,6 +45,13 @@ class RetryPolicy:
         retry_on: classes of errors, or a `retry_...` of tenacity.
         fatal: classes of errors that are not tried again, though they are among the others.
         deadline: seconds after the start of the first attempt after which no other one starts.
+        budget: all who share it make so many retries together.
+        breaker: what has failed too often anywhere is not called; raises `CircuitOpenError`.
+        state: a dictionary or its URL, to which each attempt is written before it starts: an
+            attempt counts though its process is killed, and the count goes on after a restart.
+            One write and one removal for each call, and two writes for each retry.
+        poison_after: with `state`, so many processes that die in attempts of the same call put it
+            into quarantine: it raises `QuarantinedCallError`, until `DeadLetters` releases it.
     """
 
     attempts: Any = 3
@@ -39,6 +59,10 @@ class RetryPolicy:
     retry_on: Any = (OSError, ConnectionError, TimeoutError)
     fatal: Any = ()
     deadline: float | None = None
+    budget: RetryBudget | None = None
+    breaker: CircuitBreaker | None = None
+    state: Any = None
+    poison_after: int = 2
 
     def __post_init__(self) -> None:
         if isinstance(self.attempts, bool) or not (
@@ -54,6 +78,11 @@ class RetryPolicy:
         _check_classes("fatal", self.fatal)
         if self.deadline is not None and not self.deadline > 0:
             raise ValueError(f"deadline must be a positive number of seconds, not {self.deadline}")
+        _check_class("budget", self.budget, RetryBudget)
+        _check_class("breaker", self.breaker, CircuitBreaker)
+        places.whole("poison_after", self.poison_after)
+        if self.state is not None:
+            places.Place(self.state)  # says what is wrong with it
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function or a coroutine function."""
@@ -75,45 +104,117 @@ class RetryPolicy:
 
     def call(self, f: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function, and again as the policy says."""
-        started = monotonic()
-        try:
-            value = f(*args, **kwargs)
-        except Exception as error:
-            first = Outcome(error=error)
-        else:
-            if not self._looks_at_results:
-                return value
-            first = Outcome(value)
-        return self._again(f, args, kwargs, first, started)  # type: ignore[no-any-return]
+        return self._call(Call(name_of(f), f, args, kwargs))  # type: ignore[no-any-return]
 
     async def call_async(
         self, f: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Do the same with a coroutine function."""
-        started = monotonic()
-        outcome = await _attempt_async(f, args, kwargs)
-        if outcome.error is None and not self._looks_at_results:
-            return outcome.value  # type: ignore[no-any-return]
-        running = rounds(self, f, args, kwargs, outcome, started)
-        try:
-            pause = next(running)
-            while True:
-                await asyncio.sleep(pause)
-                pause = running.send(await _attempt_async(f, args, kwargs))
-        except StopIteration as end:
-            outcome = end.value
-        return outcome.get()  # type: ignore[no-any-return]
+        return await self._call_async(Call(name_of(f), f, args, kwargs))  # type: ignore[no-any-return]
 
-    def _again(self, f: Any, args: Any, kwargs: Any, first: Outcome, started: float) -> Any:
-        running = rounds(self, f, args, kwargs, first, started)
+    def call_as(self, subject: Subject, f: Callable[..., R], args: Any, kwargs: Any) -> R:
+        """Call the function as the attempts of a subject that is known otherwise."""
+        call = Call(subject.name, f, args, kwargs)
+        return self._call(call, subject)  # type: ignore[no-any-return]
+
+    async def call_as_async(
+        self, subject: Subject, f: Callable[..., Coroutine[Any, Any, R]], args: Any, kwargs: Any
+    ) -> R:
+        """Do the same with a coroutine function."""
+        call = Call(subject.name, f, args, kwargs)
+        return await self._call_async(call, subject)  # type: ignore[no-any-return]
+
+    def _call(self, call: Call, subject: Subject | None = None) -> Any:
+        if self.state is not None:
+            return _driven(self._durable(call, subject, _attended()), call)
+        probe = self._begin(call.name) if self._is_guarded else None
+        started = monotonic()
+        count(call.name, attempts=1)
         try:
-            pause = next(running)
-            while True:
-                _sleep(pause)
-                pause = running.send(_attempt(f, args, kwargs))
-        except StopIteration as end:
-            outcome: Outcome = end.value
-        return outcome.get()
+            value = call.function(*call.args, **call.kwargs)
+        except Exception as error:
+            first = Outcome(error=error)
+        except BaseException:
+            self._abandon(probe)
+            raise
+        else:
+            if not self.looks_at_results:
+                if self.breaker is not None:
+                    self.breaker.succeeded(probe)
+                return value
+            first = Outcome(value)
+        standing = Standing(outcome=first, started=started, probe=probe)
+        return _driven(rounds(self, call, Forgetful(), standing), call)
+
+    async def _call_async(self, call: Call, subject: Subject | None = None) -> Any:
+        if self.state is not None:
+            steps = self._durable(call, subject, _attended())
+            return await _driven_async(steps, call, asks=True)
+        probe = await self._begin_async(call.name) if self._is_guarded else None
+        started = monotonic()
+        count(call.name, attempts=1)
+        try:
+            first = await _attempt_async(call)
+        except BaseException:
+            self._abandon(probe)
+            raise
+        if first.error is None and not self.looks_at_results and self._is_calm(probe):
+            return first.value
+        standing = Standing(outcome=first, started=started, probe=probe)
+        steps = rounds(self, call, Forgetful(), standing)
+        return await _driven_async(steps, call, asks=self._is_guarded)
+
+    def _durable(self, call: Call, subject: Subject | None, here: Here) -> Steps:
+        """Make attempts that are written down, from where callers before this one have ended."""
+        subject = subject or Subject.of(call.function, call.args, call.kwargs)
+        attempts = Attempts(self._place, subject, self.poison_after, here)
+        probe = self._begin(call.name)
+        try:
+            standing = yield from attempts.enter()
+        except BaseException:
+            self._abandon(probe)
+            raise
+        if standing.outcome is None:
+            standing.probe = probe
+        else:
+            self._abandon(probe)
+        return (yield from rounds(self, call, attempts, standing))
+
+    # -- those who share ------------------------------------------------------------------------
+
+    @cached_property
+    def _is_guarded(self) -> bool:
+        return self.budget is not None or self.breaker is not None
+
+    def _begin(self, name: str) -> Any:
+        """Count a call that begins, and return what it needs; raises `CircuitOpenError`."""
+        probe = admitted(self, name)
+        if self.budget is not None:
+            self.budget.earn()
+        return probe
+
+    async def _begin_async(self, name: str) -> Any:
+        if self.breaker is not None and self.breaker.needs_store():
+            return await in_thread(self._begin, name)
+        return self._begin(name)
+
+    def _abandon(self, probe: Any) -> None:
+        if probe is not None and self.breaker is not None:
+            self.breaker.abandoned(probe)
+
+    def _is_calm(self, probe: Any) -> bool:
+        """True if a success is no news to others."""
+        return self.breaker is None or (probe is None and self.breaker.is_calm)
+
+    @cached_property
+    def _place(self) -> places.Place:
+        """Where attempts are written down; one for all policies of this process that share it."""
+        place = places.Place(self.state)
+        if isinstance(self.state, PersiDict):
+            return place
+        return _places.setdefault(place.ref, place)
+
+    # -- as tenacity knows it -------------------------------------------------------------------
 
     def tenacity(self) -> Any:
         """Return the same policy as a `tenacity.Retrying`, to be used where that is wanted."""
@@ -142,7 +243,8 @@ class RetryPolicy:
         return {"stop": stop, "wait": wait, "retry": retry, "reraise": True}
 
     @cached_property
-    def _looks_at_results(self) -> bool:
+    def looks_at_results(self) -> bool:
+        """True if values may be tried again, as some `retry_...` of tenacity want it."""
         return not _is_classes(self.retry_on)
 
     def is_retried_by(self, state: Any) -> bool:
@@ -169,28 +271,111 @@ class RetryPolicy:
         return float(self._settings["wait"](state))
 
     def __getstate__(self) -> dict[str, Any]:
-        # without what was worked out from it
-        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
+        # without what was worked out from it; a store travels by reference
+        state = {each.name: getattr(self, each.name) for each in fields(self)}
+        if isinstance(self.state, PersiDict):
+            state["state"] = places.Place(self.state).ref
+        return state
+
+    def __persist_token__(self) -> Any:
+        return self.__getstate__()
+
+    def __dask_tokenize__(self) -> str:
+        return digest(self)
+
+    def __repr__(self) -> str:
+        given = ((each.name, getattr(self, each.name), each.default) for each in fields(self))
+        told = [f"{name}={shown(value)}" for name, value, default in given if value != default]
+        return f"RetryPolicy({', '.join(told)})"
 
 
-def _attempt(f: Any, args: Any, kwargs: Any) -> Outcome:
+_places: dict[Any, places.Place] = {}
+
+
+def _attended() -> Here:
+    """Tell where this runs; if its worker closes, that will be heard of."""
+    leaving.attend()
+    return Here.now()
+
+
+def _driven(steps: Steps, call: Call) -> Any:
+    """Make the attempts in this thread, which leaves its place on a worker while it waits."""
+    resume: Callable[[], float | None] = partial(next, steps)
+    while True:
+        try:
+            pause = resume()
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            break
+        try:
+            answer = _attempt(call) if pause is None else _sleep(pause)
+        except BaseException as error:
+            resume = partial(steps.throw, error)
+        else:
+            resume = partial(steps.send, answer)
+    return outcome.get()
+
+
+async def _driven_async(steps: Steps, call: Call, *, asks: bool) -> Any:
+    """Make the attempts in this coroutine; what `asks` a store is done in threads."""
+    resume: Callable[[], float | None] = partial(next, steps)
+    while True:
+        pause, outcome, cut = await _resumed(resume, asks=asks)
+        if outcome is not None:
+            break
+        if cut is not None:
+            resume = partial(steps.throw, cut)
+            continue
+        try:
+            answer = await (_attempt_async(call) if pause is None else asyncio.sleep(pause))
+        except GeneratorExit:  # the coroutine is thrown away
+            steps.close()
+            raise
+        except BaseException as error:
+            resume = partial(steps.throw, error)
+        else:
+            resume = partial(steps.send, answer)
+    if cut is not None:
+        raise cut
+    return outcome.get()
+
+
+async def _resumed(
+    resume: Callable[[], float | None], *, asks: bool
+) -> tuple[float | None, Outcome | None, BaseException | None]:
+    """Return what the steps want next, or how they have ended, and a cancellation meanwhile."""
+    step = partial(_step, resume)
+    (pause, outcome), cut = (await finished(step)) if asks else (step(), None)
+    return pause, outcome, cut
+
+
+def _step(resume: Callable[[], float | None]) -> tuple[float | None, Outcome | None]:
+    """Keep the end of the steps apart from errors: it cannot be raised through a future."""
     try:
-        return Outcome(f(*args, **kwargs))
+        return resume(), None
+    except StopIteration as end:
+        return None, end.value
+
+
+def _attempt(call: Call) -> Outcome:
+    try:
+        return Outcome(call.function(*call.args, **call.kwargs))
     except Exception as error:
         return Outcome(error=error)
 
 
-async def _attempt_async(f: Any, args: Any, kwargs: Any) -> Outcome:
+async def _attempt_async(call: Call) -> Outcome:
     try:
-        return Outcome(await f(*args, **kwargs))
+        return Outcome(await call.function(*call.args, **call.kwargs))
     except Exception as error:
         return Outcome(error=error)
 
 
-def _sleep(seconds: float) -> None:
+def _sleep(seconds: float) -> Outcome | None:
     with Away() as away:
         away.begin()
         time.sleep(seconds)
+    return None
 
 
 def _is_classes(given: Any) -> bool:
@@ -201,3 +386,8 @@ def _check_classes(what: str, given: Any) -> None:
     classes = given if isinstance(given, tuple) else (given,)
     if not all(isinstance(each, type) and issubclass(each, BaseException) for each in classes):
         raise TypeError(f"{what} takes classes of exceptions, not {given!r}")
+
+
+def _check_class(what: str, given: Any, wanted: type) -> None:
+    if given is not None and not isinstance(given, wanted):
+        raise TypeError(f"{what} is a {wanted.__name__}, not {given!r}")

@@ -1,20 +1,38 @@
-"""The attempts of one call after the first: what is tried again, when, and how it ends."""
+"""The attempts of one call: what is tried again, when, and how it ends."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
+from contextlib import suppress
+from functools import cached_property
 from time import monotonic
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from persidict_dask._errors import AttemptLostError, CircuitOpenError, QuarantinedCallError
+from persidict_dask._stats import count
 from persidict_dask.retries._after import retry_after
+from persidict_dask.retries._standing import Log, Outcome, Standing
 
 
 class Rules(Protocol):
-    """What a policy decides."""
+    """What a policy decides, and those it asks."""
 
     @property
     def deadline(self) -> float | None:
         """Seconds after the start after which no attempt starts."""
+
+    @property
+    def budget(self) -> Any:
+        """Those who share it make so many retries together."""
+
+    @property
+    def breaker(self) -> Any:
+        """Whether what is called is believed to work."""
+
+    @property
+    def looks_at_results(self) -> bool:
+        """True if a value may be tried again."""
 
     def tenacity(self) -> Any:
         """The same as a `tenacity.Retrying`."""
@@ -29,44 +47,201 @@ class Rules(Protocol):
         """Return the seconds that the policy waits now."""
 
 
-class Outcome(NamedTuple):
-    """What an attempt has come to."""
-
-    value: Any = None
-    error: Exception | None = None
-
-    def get(self) -> Any:
-        """Return the value, or raise the error."""
-        if self.error is not None:
-            raise self.error
-        return self.value
+_NOT_RETRIED = "it is not retried"
+_OVER = "there are no more attempts"
 
 
-Rounds: TypeAlias = Generator[float, Outcome, Outcome]
-"""Yields seconds to wait before the next attempt, is sent what that came to, returns the last."""
+class Call(NamedTuple):
+    """What is called, and the name under which that is counted."""
+
+    name: str
+    function: Any
+    args: Any
+    kwargs: Any
 
 
-def rounds(policy: Rules, f: Any, args: Any, kwargs: Any, first: Outcome, started: float) -> Rounds:
-    """Decide what follows the first attempt; `started` is when that began, by `monotonic`."""
-    from tenacity import RetryCallState
+Steps: TypeAlias = Generator[float | None, Outcome | None, Outcome]
+"""Yields seconds to wait, or `None` for an attempt to be made and its outcome to be sent; returns
+the last outcome."""
 
-    state = RetryCallState(policy.tenacity(), f, args, kwargs)
-    state.start_time = started
-    outcome, waits = first, list[float]()
-    while True:
-        _tell(state, outcome)
-        why = _end_of(policy, state, outcome)
-        pause = 0.0 if why else max(policy.wait_after(state), retry_after(outcome.error))
-        if not why and policy.deadline is not None:
-            left = policy.deadline - (monotonic() - started)
-            why = f"the deadline of {policy.deadline} s leaves no time" if pause > left else ""
+
+def rounds(rules: Rules, call: Call, log: Log, standing: Standing) -> Steps:
+    """Make attempts from where the call stands to its end."""
+    return _Rounds(rules, call, log, standing).steps()
+
+
+class _Rounds:
+    def __init__(self, rules: Rules, call: Call, log: Log, standing: Standing) -> None:
+        self._rules = rules
+        self._call = call
+        self._log = log
+        self._standing = standing
+        self._probe = standing.probe
+        self._waits: list[float] = []
+
+    def steps(self) -> Steps:
+        try:
+            return (yield from self._steps())
+        except BaseException:
+            self._interrupted()
+            raise
+
+    def _steps(self) -> Steps:
+        outcome, pause = self._standing.outcome, self._standing.pause
+        while True:
+            if outcome is None:
+                outcome, pause = (yield from self._attempted()), None
+            if pause is None:
+                why, pause = self._judged(outcome)
+                if why:
+                    return self._ended(outcome, why)
+                with suppress(Exception):  # if the store is away, the next attempt will not begin
+                    self._log.failed(outcome, pause)
+            yield from self._paused(pause)
+            why = self._refused()
+            if why:
+                return self._ended(outcome, why)
+            outcome = None
+
+    def _attempted(self) -> Generator[None, Outcome | None, Outcome]:
+        outcome = yield None
+        assert outcome is not None
+        retries = int(bool(self._waits))
+        count(self._call.name, attempts=1, retries=retries)
+        return outcome
+
+    def _judged(self, outcome: Outcome) -> tuple[str, float]:
+        """Return why there is no further attempt, or nothing and the pause before it."""
+        if outcome.error is None and not self._rules.looks_at_results:
+            self._tell_breaker(outcome, is_retried=False)
+            return _NOT_RETRIED, 0.0
+        _tell(self._state, outcome)
+        is_retried = self._is_retried(outcome)
+        self._tell_breaker(outcome, is_retried=is_retried)
+        if not is_retried:
+            return _NOT_RETRIED, 0.0
+        if self._rules.is_over(self._state):
+            return _OVER, 0.0
+        pause = max(self._rules.wait_after(self._state), retry_after(outcome.error))
+        return self._unaffordable(pause), pause
+
+    def _is_retried(self, outcome: Outcome) -> bool:
+        if self._is_lost(outcome):
+            return True
+        return not is_reschedule(outcome.error) and self._rules.is_retried(
+            self._state, outcome.error
+        )
+
+    def _unaffordable(self, pause: float) -> str:
+        """Say why there is no time or nothing left for a retry."""
+        rules = self._rules
+        if rules.deadline is not None:
+            left = rules.deadline - (monotonic() - self._standing.started)
+            if pause > left:
+                return f"the deadline of {rules.deadline} s leaves no time"
+        if rules.budget is not None and not rules.budget.take():
+            count(self._call.name, refused=1)
+            return "the retry budget is spent"
+        return ""
+
+    def _paused(self, pause: float) -> Generator[float, Outcome | None, None]:
+        self._waits.append(pause)
+        self._state.idle_for += pause
+        if pause > 0:
+            yield pause
+        count(self._call.name, seconds_waiting=pause)
+
+    def _refused(self) -> str:
+        """Let the next attempt begin, or say why it cannot."""
+        try:
+            self._probe = admitted(self._rules, self._call.name)
+        except CircuitOpenError as error:
+            return str(error)
+        why = self._not_begun()
         if why:
-            _note(outcome.error, why, state.attempt_number, waits)
+            self._abandon()
+        else:
+            self._state.prepare_for_next_attempt()
+        return why
+
+    def _not_begun(self) -> str:
+        try:
+            return "" if self._log.begin() else "another process goes on with it"
+        except QuarantinedCallError:
+            raise
+        except Exception as error:
+            return f"the next attempt could not be written down: {error!r}"
+
+    def _ended(self, outcome: Outcome, why: str) -> Outcome:
+        if is_reschedule(outcome.error):
+            self._log.release(counts=False)
             return outcome
-        waits.append(pause)
-        state.idle_for += pause
-        outcome = yield pause
-        state.prepare_for_next_attempt()
+        self._log.end(is_success=outcome.error is None)
+        if outcome.error is None:
+            return outcome
+        if self._is_lost(outcome):
+            outcome = _with_original(outcome)
+        attempts = self._state.attempt_number
+        if attempts > 1 or why not in (_NOT_RETRIED, _OVER):
+            _note(outcome.error, why, attempts, self._waits)
+        return outcome
+
+    def _is_lost(self, outcome: Outcome) -> bool:
+        """True if the outcome stands for an attempt whose process is gone."""
+        return self._is_of_others(outcome) and isinstance(outcome.error, AttemptLostError)
+
+    def _is_of_others(self, outcome: Outcome) -> bool:
+        return self._standing.is_of_others and outcome is self._standing.outcome
+
+    def _tell_breaker(self, outcome: Outcome, *, is_retried: bool) -> None:
+        """Tell what the attempt says about the service: an error that is not retried, nothing."""
+        breaker, probe, self._probe = self._rules.breaker, self._probe, None
+        if breaker is None or self._is_of_others(outcome):
+            return
+        if is_retried:
+            breaker.failed(probe)
+        elif outcome.error is None:
+            breaker.succeeded(probe)
+        else:
+            breaker.abandoned(probe)
+
+    def _interrupted(self) -> None:
+        self._abandon()
+        self._log.interrupt()
+
+    def _abandon(self) -> None:
+        if self._probe is not None:
+            self._rules.breaker.abandoned(self._probe)
+            self._probe = None
+
+    @cached_property
+    def _state(self) -> Any:
+        """The state of the call as tenacity's objects want it; made when it is needed first."""
+        from tenacity import RetryCallState
+
+        _, function, args, kwargs = self._call
+        state = RetryCallState(self._rules.tenacity(), function, args, kwargs)
+        state.start_time = self._standing.started
+        state.attempt_number = self._standing.attempts
+        state.idle_for = self._standing.idle
+        return state
+
+
+def admitted(rules: Rules, name: str) -> Any:
+    """Return what the circuit breaker gives for an attempt; raises `CircuitOpenError`."""
+    if rules.breaker is None:
+        return None
+    try:
+        return rules.breaker.admit()
+    except CircuitOpenError:
+        count(name, refused=1)
+        raise
+
+
+def is_reschedule(error: Exception | None) -> bool:
+    """True if a task has asked Dask to run it elsewhere: that is no failure."""
+    distributed = sys.modules.get("distributed")
+    return distributed is not None and isinstance(error, distributed.Reschedule)
 
 
 def _tell(state: Any, outcome: Outcome) -> None:
@@ -77,15 +252,19 @@ def _tell(state: Any, outcome: Outcome) -> None:
         state.set_exception((type(error), error, error.__traceback__))
 
 
-def _end_of(policy: Rules, state: Any, outcome: Outcome) -> str:
-    """Return why there is no further attempt; nothing if there is one."""
-    if not policy.is_retried(state, outcome.error):
-        return "it is not retried"
-    return "there are no more attempts" if policy.is_over(state) else ""
+def _with_original(outcome: Outcome) -> Outcome:
+    """Return the last error that the function has raised, if an attempt was lost after it."""
+    lost = outcome.error
+    original = None if lost is None else lost.__cause__
+    if not isinstance(original, Exception):
+        return outcome
+    original.add_note(str(lost))
+    return Outcome(error=original)
 
 
 def _note(error: Exception | None, why: str, attempts: int, waits: list[float]) -> None:
-    """Tell at the error what happened before; nothing if nothing did."""
-    if error is not None and waits:
+    """Tell at the error what happened before."""
+    if error is not None:
         waited = ", ".join(f"{pause:.3g}" for pause in waits)
-        error.add_note(f"after {attempts} attempts, with waits of {waited} s: {why}")
+        told = f", with waits of {waited} s" if waits else ""
+        error.add_note(f"after {attempts} attempt{'s' * (attempts > 1)}{told}: {why}")
