@@ -146,7 +146,8 @@ class Attempts:
         is_due = bool(deaths >= self._poison_after)
         if is_due:
             write_letter(self._place, self._subject, fields)
-            self._record.swap(self._seen, fields | {"is_quarantined": True})
+            swapped = self._record.swap(self._seen, fields | {"is_quarantined": True})
+            self._count(fields, is_ours=swapped is not None)
         return is_due
 
     def _choice(self, fields: Fields, watch: lanes.Watch) -> tuple[Fields, Fields | None] | None:
@@ -163,17 +164,23 @@ class Attempts:
 
     def _taken(self, fields: Fields, lane: Fields | None) -> Standing | None:
         """Take a lane; `None` if others were first."""
-        deaths = fields.get("deaths", 0) - self._seen.fields.get("deaths", 0)
         mine = lanes.new_lane(self._here) if lane is None else lanes.taken_over(lane, self._here)
         fields = lanes.with_lane(fields, self._me, mine)
         before = None if lane is None or lanes.is_of_here(lane) else self._stamp()
         is_begun = mine["state"] == lanes.RUNNING
         seen = self._record.swap(self._seen, lanes.counted(fields) if is_begun else fields)
+        self._count(fields, is_ours=seen is not None)
         if seen is None:
             return None
-        count(self._subject.name, deaths=deaths)
         self._entered(seen)
         return self._standing(mine, fields, before)
+
+    def _count(self, fields: Fields, *, is_ours: bool) -> None:
+        """Count the attempts that this one has found lost: nobody else has counted them."""
+        lost = lanes.losses(self._seen.fields, fields) if is_ours else []
+        if lost:
+            retries = sum(loss["attempt"] > 1 for loss in lost)
+            count(self._subject.name, deaths=len(lost), attempts=len(lost), retries=retries)
 
     def _standing(self, mine: Fields, fields: Fields, before: float | None) -> Standing:
         """Return how the call stands in a lane of ours, whose caller before it may be elsewhere."""
@@ -181,7 +188,7 @@ class Attempts:
             since = max(0.0, self._stamp() - before)
             mine = lanes.older(mine, since)
             self._changed(lambda fields: self._mine(fields, lanes.older, since))
-        standing = Standing(mine["attempts"], idle=mine["idle"])
+        standing = Standing(mine["attempts"], idle=mine["idle"], waits=list(mine["waits"]))
         standing.started -= lanes.spent(mine)
         if mine["state"] != lanes.RUNNING:
             standing.outcome = Outcome(error=self._lost(mine, fields))

@@ -54,6 +54,9 @@ class _Locals:
 
     def of(self, ident: Any, make: Callable[[], Any]) -> Any:
         """Return the one for this, made when it is asked for first."""
+        found = self._all.get(ident)
+        if found is not None:
+            return found
         with self._lock:
             if ident not in self._all:
                 self._all[ident] = make()

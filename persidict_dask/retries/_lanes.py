@@ -24,7 +24,7 @@ _MOVING = 5.0
 """Seconds that a task which was moved here waits for the worker that it has left."""
 
 _REMEMBERED = 10
-"""Deaths of which a record tells more than their number."""
+"""Deaths and pauses of which a record tells more than their number."""
 
 RUNNING = "running"
 WAITING = "waiting"
@@ -69,7 +69,7 @@ class Watch:
 def new_lane(here: Here) -> Fields:
     """Return the lane of a caller that starts its first attempt."""
     at = now()
-    counts = {"attempts": 1, "state": RUNNING, "idle": 0.0, "spent": 0.0}
+    counts = {"attempts": 1, "state": RUNNING, "waits": [], "idle": 0.0, "spent": 0.0}
     return counts | {"first": moment_at(at, at)} | _of_mine(here)
 
 
@@ -116,8 +116,8 @@ def left(lane: Fields, *, counts: bool) -> Fields:
 def waiting(lane: Fields, pause: float) -> Fields:
     """Return the lane with its attempt ended, and the moment of the next."""
     at = now()
-    idle = lane["idle"] + pause
-    told = {"state": WAITING, "next": moment_at(at + pause, at), "idle": idle}
+    waits, idle = [*lane["waits"], pause][-_REMEMBERED:], lane["idle"] + pause
+    told = {"state": WAITING, "next": moment_at(at + pause, at), "waits": waits, "idle": idle}
     return lane | told | {"spent": spent(lane)}
 
 
@@ -168,6 +168,12 @@ def _with_loss(fields: Fields, lane: Fields) -> Fields:
     loss = told | {"attempt": lane["attempts"], "began": lane["since"], "found": time.time()}
     lost = [*fields.get("lost", []), loss][-_REMEMBERED:]
     return fields | {"deaths": fields.get("deaths", 0) + 1, "lost": lost}
+
+
+def losses(before: Fields, after: Fields) -> list[Fields]:
+    """Return the deaths that were counted between two versions of a record."""
+    new = after.get("deaths", 0) - before.get("deaths", 0)
+    return after["lost"][-new:] if new else []
 
 
 def succeeded(fields: Fields) -> Fields:

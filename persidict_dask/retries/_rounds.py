@@ -77,7 +77,8 @@ class _Rounds:
         self._log = log
         self._standing = standing
         self._probe = standing.probe
-        self._waits: list[float] = []
+        self._waits = standing.waits
+        self._is_first = standing.outcome is None
 
     def steps(self) -> Steps:
         try:
@@ -95,8 +96,9 @@ class _Rounds:
                 why, pause = self._judged(outcome)
                 if why:
                     return self._ended(outcome, why)
-                with suppress(Exception):  # if the store is away, the next attempt will not begin
-                    self._log.failed(outcome, pause)
+                self._noted(outcome, pause)
+            elif why := self._late(pause):
+                return self._ended(outcome, why)
             yield from self._paused(pause)
             why = self._refused()
             if why:
@@ -106,8 +108,8 @@ class _Rounds:
     def _attempted(self) -> Generator[None, Outcome | None, Outcome]:
         outcome = yield None
         assert outcome is not None
-        retries = int(bool(self._waits))
-        count(self._call.name, attempts=1, retries=retries)
+        count(self._call.name, attempts=1, retries=int(not self._is_first))
+        self._is_first = False
         return outcome
 
     def _judged(self, outcome: Outcome) -> tuple[str, float]:
@@ -134,19 +136,26 @@ class _Rounds:
 
     def _unaffordable(self, pause: float) -> str:
         """Say why there is no time or nothing left for a retry."""
-        rules = self._rules
-        if rules.deadline is not None:
-            left = rules.deadline - (monotonic() - self._standing.started)
-            if pause > left:
-                return f"the deadline of {rules.deadline} s leaves no time"
-        if rules.budget is not None and not rules.budget.take():
+        why = self._late(pause)
+        if not why and self._rules.budget is not None and not self._rules.budget.take():
             count(self._call.name, refused=1)
             return "the retry budget is spent"
-        return ""
+        return why
 
-    def _paused(self, pause: float) -> Generator[float, Outcome | None, None]:
+    def _late(self, pause: float) -> str:
+        """Say that an attempt after the pause would come too late, if so."""
+        deadline = self._rules.deadline
+        if deadline is None or pause <= deadline - (monotonic() - self._standing.started):
+            return ""
+        return f"the deadline of {deadline} s leaves no time"
+
+    def _noted(self, outcome: Outcome, pause: float) -> None:
         self._waits.append(pause)
         self._state.idle_for += pause
+        with suppress(Exception):  # if the store is away, the next attempt will not begin
+            self._log.failed(outcome, pause)
+
+    def _paused(self, pause: float) -> Generator[float, Outcome | None, None]:
         if pause > 0:
             yield pause
         count(self._call.name, seconds_waiting=pause)

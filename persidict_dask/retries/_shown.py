@@ -19,4 +19,8 @@ def shown(value: Any) -> str:
 
 
 def _settings(thing: Any) -> dict[str, Any]:
-    return {name: each for name, each in vars(thing).items() if not callable(each)}
+    return {
+        name: each
+        for name, each in vars(thing).items()
+        if isinstance(each, type) or not callable(each)
+    }

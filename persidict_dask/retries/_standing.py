@@ -32,7 +32,9 @@ class Standing:
     started: float = field(default_factory=monotonic)
     """When the first attempt has begun, by `monotonic` of this process."""
     idle: float = 0.0
-    """Seconds of all pauses."""
+    """Seconds of all pauses that were decided."""
+    waits: list[float] = field(default_factory=list)
+    """The last of these pauses."""
     probe: Any = None
     """What a circuit breaker has given for the attempt."""
     is_of_others: bool = False
