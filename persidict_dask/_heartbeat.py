@@ -30,6 +30,7 @@ class Heart:
         self._beats: dict[int, _Beat] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._wakes = float("inf")
 
     def add(self, call: Callable[[], bool], every: float) -> Callable[[], None]:
         """Call it every so many seconds until it returns `False`; return what ends that sooner."""
@@ -40,7 +41,8 @@ class Heart:
                 thread = threading.Thread(target=self._run, name=_NAME, daemon=True)
                 thread.start()
                 self._thread = thread
-            self._changed.notify()
+            if beat.due < self._wakes:  # waking the thread costs more than a short call
+                self._changed.notify()
         return lambda: self._drop(beat)
 
     def _drop(self, beat: _Beat) -> None:
@@ -72,6 +74,7 @@ class Heart:
                 if first is not None and wait is not None and wait <= 0:
                     first.due = time.monotonic() + first.every
                     return first
+                self._wakes = float("inf") if first is None else first.due
                 self._changed.wait(wait)
 
 

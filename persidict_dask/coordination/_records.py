@@ -110,7 +110,7 @@ class Record:
         """Return the etag of the new version; `None` if the condition was false."""
         result = self._place.records.set_item_if(
             self.key,
-            value=json.dumps(new, indent=1),
+            value=json.dumps(new),  # without indents: those are written by Python, not by C
             condition=ETAG_IS_THE_SAME,
             expected_etag=seen.etag,
             retrieve_value=NEVER_RETRIEVE,

@@ -338,6 +338,16 @@ def test_a_store_that_hangs_silences_no_other(monkeypatch):
     stuck.set()
 
 
+@pytest.mark.parametrize("is_dropped", [False, True])
+def test_a_beat_that_is_due_sooner_does_not_wait_for_one_that_is_later(is_dropped):
+    heart, beating = Heart(), threading.Event()
+    drop = heart.add(lambda: True, 1000)
+    if is_dropped:
+        drop()
+    heart.add(lambda: bool(beating.set()), 0.001)
+    assert beating.wait(60)
+
+
 def test_two_handles_of_one_memory_share_a_run(runs):
     store = LocalDict()
     again = LocalDict(**store.get_params())
