@@ -15,6 +15,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from persidict import NonEmptySafeStrTuple
 from persidict_dask._code import Fingerprint, fingerprint
+from persidict_dask._defaults import default_policy
 from persidict_dask._difference import difference
 from persidict_dask._digest import digest, digest_arguments
 from persidict_dask._errors import ResultMismatchError, UnstableKeyError
@@ -253,7 +254,7 @@ class PersistedFunction(Generic[P, R]):
 
     @property
     def _policy(self) -> RetryPolicy | None:
-        return self._options.retry
+        return self._options.retry or default_policy()
 
     def _subject(self, call: Call) -> Subject:
         return Subject(call.key, self._options.name, call.arguments)

@@ -108,12 +108,13 @@ def count(name: str, **increments: float) -> None:
     """Add to the counts of a function; they never go down."""
     process = _process
     with process.lock:
-        counts = process.counts.get(name)
-        if counts is None:
+        try:
+            counts = process.counts[name]
+        except KeyError:
             counts = process.counts[name] = _NOTHING.copy()
         for field, increment in increments.items():
             counts[field] += increment
-        process.version = process.changed[name] = process.version + 1
+        process.changed[name] = process.version = process.version + 1
 
 
 def note_quarantined(call: str, key: str | tuple[str, ...]) -> None:
@@ -156,7 +157,10 @@ def gauges() -> list[list[Any]]:
     told = []
     for (kind, name), function in list(_gauges.items()):
         with suppress(Exception):  # a figure must not cost the others
-            told.append([kind, name, dict(function())])
+            figures = {
+                what: v for what, v in function().items() if isinstance(v, str | int | float)
+            }
+            told.append([kind, name, figures])
     return told
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from persidict import NonEmptySafeStrTuple
 from persidict.owners import new_token
 from persidict_dask._errors import AttemptLostError, QuarantinedCallError
-from persidict_dask._stats import count
+from persidict_dask._stats import count, note_quarantined
 from persidict_dask._waiting import Here
 from persidict_dask.coordination._clock import now
 from persidict_dask.coordination._moments import moment_here
@@ -142,13 +142,19 @@ class Attempts:
         """Put the call into quarantine if that is due; raise if it is in quarantine."""
         deaths = fields.get("deaths", 0)
         if fields.get("is_quarantined"):
-            raise QuarantinedCallError(str(self._subject), self._subject.key, deaths)
+            self._refuse(deaths)
         is_due = bool(deaths >= self._poison_after)
         if is_due:
             write_letter(self._place, self._subject, fields)
             swapped = self._record.swap(self._seen, fields | {"is_quarantined": True})
             self._count(fields, is_ours=swapped is not None)
         return is_due
+
+    def _refuse(self, deaths: int) -> NoReturn:
+        call, key = str(self._subject), self._subject.key
+        note_quarantined(call, key.strings)
+        count(self._subject.name, refused=1)
+        raise QuarantinedCallError(call, key, deaths)
 
     def _choice(self, fields: Fields, watch: lanes.Watch) -> tuple[Fields, Fields | None] | None:
         """Choose what the dead have left before a lane of one's own; `None`: it is too early."""
@@ -213,7 +219,7 @@ class Attempts:
 
     def _begun(self, fields: Fields) -> Fields:
         if fields.get("is_quarantined"):
-            raise QuarantinedCallError(str(self._subject), self._subject.key, fields["deaths"])
+            self._refuse(fields["deaths"])
         return lanes.counted(self._mine(fields, lanes.begun))
 
     def _mine(self, fields: Fields, make: Callable[..., Fields], *args: Any) -> Fields:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import ClassVar
 
+from persidict_dask._stats import register_gauge
 from persidict_dask.coordination._places import Somewhere, positive, whole
 from persidict_dask.coordination._records import Record
 from persidict_dask.retries._breaker_rules import Rules
@@ -104,7 +105,9 @@ class CircuitBreaker(Shared):
     def _view(self) -> View:
         def made() -> View:
             record = Record(self._place, self._key)
-            return View(record, self._ident, Rules(**self._settings))
+            view = View(record, self._ident, Rules(**self._settings))
+            register_gauge(self.kind, self.name, view.figures)
+            return view
 
         found: View = local_of(self._ident, made)
         return found

@@ -110,6 +110,13 @@ class View:
         """Say it in a word; asks the store if this process has not done so lately."""
         self.look_first()
         self.is_used = True
+        return self._state()
+
+    def figures(self) -> dict[str, Any]:
+        """Return the state as it was seen last, and the number of its version; asks nobody."""
+        return {"state": self._state(), "at": self._fields.get("serial", 0)}
+
+    def _state(self) -> State:
         fields = self._fields
         if not fields.get("open"):
             return "closed"

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from persidict_dask._heartbeat import heart
+from persidict_dask._stats import register_gauge
 from persidict_dask.coordination._clock import now
 from persidict_dask.coordination._places import Somewhere, positive
 from persidict_dask.coordination._records import Record
@@ -76,7 +77,9 @@ class RetryBudget(Shared):
     @cached_property
     def _local(self) -> _Local:
         def made() -> _Local:
-            return _Local(Record(self._place, self._key), **self._settings)
+            local = _Local(Record(self._place, self._key), **self._settings)
+            register_gauge(self.kind, self.name, lambda: local.account.use()._asdict())
+            return local
 
         found: _Local = local_of(self._ident, made)
         return found

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from persidict import ITEM_NOT_AVAILABLE, NonEmptySafeStrTuple
+from persidict_dask._stats import note_released
 from persidict_dask.coordination._places import Place, Somewhere
 from persidict_dask.coordination._records import Fields, Record
 from persidict_dask.retries._subject import Subject
@@ -116,6 +117,7 @@ class DeadLetters:
         """
         name = NonEmptySafeStrTuple(key)
         is_lifted = _lifted(Record(self._place, NonEmptySafeStrTuple(ATTEMPTS, name)))
+        note_released(name.strings)
         return self.discard(name) or is_lifted
 
     def discard(self, key: Any) -> bool:
