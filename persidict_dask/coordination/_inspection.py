@@ -14,6 +14,8 @@ from persidict_dask.coordination._places import Place, Somewhere
 from persidict_dask.coordination._waiters import WAITING
 
 _DAY = 86400.0
+_TOLD_ELSEWHERE = ("letters", "exits")
+"""Kinds of records that `DeadLetters` reads."""
 _COLUMNS = ("kind", "name", "state", "holders", "waiting")
 
 
@@ -87,7 +89,7 @@ def _records(records: PersiDict[str]) -> Iterator[tuple[str, str, tuple[str, ...
             records.discard(key)
         elif first == WAITING and len(rest) == 3:
             yield rest[0], rest[1], (WAITING, rest[2]), fields
-        elif rest:
+        elif rest and first not in _TOLD_ELSEWHERE:
             yield first, rest[0], tuple(rest[1:]), fields
 
 
@@ -104,6 +106,7 @@ class _Found:
         self.waiting = 0
         self._fields: dict[str, Any] = {}
         self._sum = 0
+        self._calls = self._quarantined = 0
         self._items = {"waiting": 0, "claimed": 0, "done": 0, "dead": 0}
 
     def add(self, kind: str, rest: tuple[str, ...], fields: dict[str, Any]) -> None:
@@ -114,9 +117,16 @@ class _Found:
             self._add_item(rest[0] if rest else "", fields)
         elif kind == "counter":
             self._sum += fields.get("value", 0)
+        elif kind == "attempts":
+            self._add_call(fields)
         else:
             self._fields = fields
             self.holders = [_holder(n, told) for n, told in fields.get("holders", {}).items()]
+
+    def _add_call(self, fields: dict[str, Any]) -> None:
+        self._calls += 1
+        self._quarantined += bool(fields.get("is_quarantined"))
+        self.holders += [_holder(n, told) for n, told in fields.get("lanes", {}).items()]
 
     def _add_item(self, part: str, fields: dict[str, Any]) -> None:
         holder = fields.get("holder") if part == "live" else None
@@ -142,6 +152,10 @@ class _Found:
             return f"{there} arrived, round {fields.get('round', 0)}"
         if kind == "value":
             return str(fields.get("json", "(pickled)"))[:40]
+        if kind == "attempts":
+            return f"{self._calls} calls, {self._quarantined} in quarantine"
+        if kind == "breaker":
+            return "closed" if not fields.get("open") else "probing" if self.holders else "open"
         return f"serial {fields.get('serial')}"
 
 
