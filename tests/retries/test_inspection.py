@@ -13,11 +13,24 @@ def seen(store):
     return {each.kind: each for each in inspect(store)}
 
 
+class Look:
+    """A call that looks at itself."""
+
+    def __init__(self, store):
+        self.store = store
+
+    def __persist_token__(self):
+        return "look"
+
+    def __call__(self):
+        return seen(self.store)["attempts"]
+
+
 def test_calls_under_way_are_shown_with_those_who_make_them():
-    store, shown = LocalDict(), []
-    RetryPolicy(state=store).call(lambda: shown.append(seen(store)["attempts"]))
-    assert shown[0].state == "1 calls, 0 in quarantine"
-    assert not shown[0].holders[0].is_gone
+    store = LocalDict()
+    shown = RetryPolicy(state=store).call(Look(store))
+    assert shown.state == "1 calls, 0 in quarantine"
+    assert [holder.is_gone for holder in shown.holders] == [False]
     assert "attempts" not in seen(store)
 
 
