@@ -21,6 +21,7 @@ from benchmarks import (
     importing,
     listings,
     memoized,
+    retries,
     s3,
     small_items,
     tasks,
@@ -38,11 +39,13 @@ SUBJECTS: dict[str, Callable[[Path, Scale], Iterator[Race]]] = {
     "tasks": tasks.races,
     "coordination": coordination.races,
     "deaths": coordination.deaths,
+    "retries": retries.races,
+    "outages": retries.outages,
     "import": importing.races,
     "s3": s3.races,
 }
-LONG = ("listings", "arrays", "folders", "hashing", "tasks", "coordination")
-VERY_LONG = ("s3", "deaths")
+LONG = ("listings", "arrays", "folders", "hashing", "tasks", "coordination", "retries")
+VERY_LONG = ("s3", "deaths", "outages")
 DEFAULT = tuple(name for name in SUBJECTS if name not in VERY_LONG)  # servers, and minutes
 
 
@@ -69,7 +72,9 @@ def main(argv: list[str]) -> None:
 def _peers(only: set[str]) -> tuple[str, ...]:
     if only == {"s3"}:
         return _machine.S3_PEERS
-    return coordination.PEERS if only and only <= {"coordination", "deaths"} else _machine.PEERS
+    if only and only <= {"coordination", "deaths"}:
+        return coordination.PEERS
+    return retries.PEERS if only and only <= {"retries", "outages"} else _machine.PEERS
 
 
 def _measure(folder: Path, options: argparse.Namespace, console: Console) -> list[Result]:

@@ -38,6 +38,7 @@ class Race:
     title: str
     baseline: Contender
     others: list[Contender]
+    is_time: bool = True  # what samples return is not always seconds
 
 
 @dataclass
@@ -66,6 +67,7 @@ class Result:
     baseline: Figures
     noise: Figures
     others: list[Figures]
+    is_time: bool = True
 
 
 def timed(call: Callable[[], object], ops: int = 1, before: Callable[[], object] = tuple) -> Sample:
@@ -99,7 +101,9 @@ def run(race: Race, rounds: int) -> Result:
     first, second, *others = figures
     noise = [b / a for a, b in zip(first.seconds, second.seconds, strict=True)]
     merged = Figures(first.name, None, first.seconds + second.seconds, [1.0])
-    return Result(race.title, merged, Figures("noise", None, second.seconds, noise), others)
+    return Result(
+        race.title, merged, Figures("noise", None, second.seconds, noise), others, race.is_time
+    )
 
 
 def _round(contenders: list[Contender], shuffler: random.Random) -> list[float]:

@@ -61,10 +61,11 @@ def seconds_text(seconds: float) -> str:
 
 def _rows(result: Result) -> list[tuple[Figures, list[str]]]:
     base, noise = result.baseline, result.noise
-    rows = [(base, [base.name, seconds_text(base.median_seconds), "1", "", ""])]
+    text = seconds_text if result.is_time else "{:,.3g}".format
+    rows = [(base, [base.name, text(base.median_seconds), "1", "", ""])]
     rows.append((noise, [NOISE, "", *_ratio_texts(noise), ""]))
     for figures in result.others:
-        cells = [seconds_text(figures.median_seconds), *_ratio_texts(figures)]
+        cells = [text(figures.median_seconds), *_ratio_texts(figures)]
         rows.append((figures, [figures.name, *cells, target_text(figures.target)]))
     return rows
 

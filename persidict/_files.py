@@ -198,9 +198,13 @@ def link(source: str, target: str) -> bool | None:
     """Give a file a second name; `False` if the name is taken, `None` where links do not exist."""
     try:
         return retried(_link, source, target)
-    except FileExistsError:
+    except OSError as error:
         # a second name means that it was our own link, whose answer was lost
-        return os.stat(source).st_nlink > 1
+        if os.stat(source).st_nlink > 1:
+            return True
+        if isinstance(error, FileExistsError):
+            return False
+        raise
 
 
 def _link(source: str, target: str) -> bool | None:

@@ -6,10 +6,11 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from typing import TypeVar
 
+from persidict import io_retry
 from persidict._blobs import Blob, BlobStore, Listed
 from persidict._buffers import Buffer
 from persidict._file_lock import lock_path, locked
@@ -31,6 +32,7 @@ from persidict._retry import ATTEMPTS, pause, retried
 from persidict._windows import add_long_path_prefix
 from persidict._words import Guard, Stat, etag_of
 from persidict.exceptions import BackendError
+from persidict.io_retry import not_again, repeated
 from persidict.jokers_and_status_flags import ITEM_NOT_AVAILABLE, ETagIfExists
 
 T = TypeVar("T")
@@ -58,6 +60,8 @@ class FolderBlobs(BlobStore):
 
     backend = "filesystem"
     stat_is_cheap = True
+    is_cache = False
+    """True if an operation that fails is as good as done: then it is not repeated."""
 
     def __init__(
         self,
@@ -78,32 +82,36 @@ class FolderBlobs(BlobStore):
         return self._exact
 
     def has(self, name: str) -> bool:
-        return look(self.where(name)) is not None
+        path = self.where(name)
+        if io_retry.runner is None or self.is_cache:
+            return look(path) is not None
+        return repeated(look, path) is not None
 
     def stat(self, name: str) -> Stat | None:
-        found = look(self.where(name))
+        path = self.where(name)
+        once = io_retry.runner is None or self.is_cache
+        found = look(path) if once else repeated(look, path)
         return None if found is None else stat_of(found)
 
     def read(self, name: str, unless: ETagIfExists = ITEM_NOT_AVAILABLE) -> Blob | None:
         path = self.where(name)
-        for attempt in range(ATTEMPTS):
-            try:
-                return retried(read_file, path, unless)
-            except ChangedInPlace:
-                pause(attempt)
-        raise BackendError(
-            f"{path} kept changing in place while it was read",
-            backend=self.backend,
-            operation="read",
-        )
+        if io_retry.runner is None or self.is_cache:
+            return _read(path, unless)
+        return repeated(_read, path, unless)
 
     def write(self, name: str, data: Buffer, guard: Guard | None) -> Stat | None:
         path = self.where(name)
+        if io_retry.runner is None or self.is_cache:
+            return self._write(path, data, guard)
+        return repeated(self._write, path, data, guard)
+
+    def _write(self, path: str, data: Buffer, guard: Guard | None) -> Stat | None:
         folder = _folder_of(path)
         temp, new = retried(write_temp, folder, data, durable=self._durable)
         try:
             published = self._publish(temp, new, path, guard)
-        except BaseException:
+        except BaseException as error:
+            _tell_if_published(temp, guard, error)
             unlink(temp)
             raise
         if published is None:
@@ -129,15 +137,28 @@ class FolderBlobs(BlobStore):
 
     def remove(self, name: str, guard: Guard | None) -> bool:
         path = self.where(name)
-        removed = look(path) is not None and self._remove(path, guard)
+        if io_retry.runner is None or self.is_cache:
+            return self._remove_found(path, guard)
+        return repeated(self._remove_found, path, guard)
+
+    def _remove_found(self, path: str, guard: Guard | None) -> bool:
+        found = look(path)
+        if found is None:
+            return False
+        try:
+            removed = self._remove(path, guard)
+        except OSError as error:
+            _tell_unless_there(path, found, error)
+            raise
         if removed and self._durable:
             sync_directory(_folder_of(path))
         return removed
 
     def remove_all(self, names: Iterable[str]) -> None:
         paths = [self.where(name) for name in names]
+        remove = self._remove if self.is_cache else partial(repeated, self._remove)
         for path in paths:
-            self._remove(path, None)
+            remove(path, None)
         if self._durable:
             for folder in {_folder_of(path) for path in paths}:
                 sync_directory(folder)
@@ -157,7 +178,8 @@ class FolderBlobs(BlobStore):
     def _stems(self, folder: str, suffix: str, folders: list[str]) -> Iterator[str]:
         """Yield the names in a folder without the suffix; note the folders in it."""
         cut = -len(suffix) or None
-        for entry in _entries(self._base + folder):
+        once = io_retry.runner is None or self.is_cache
+        for entry in (_entries if once else _entries_again)(self._base + folder):
             name = entry.name
             if entry.is_dir(follow_symlinks=False):
                 folders.append(f"{folder}{name}/")
@@ -175,12 +197,14 @@ class FolderBlobs(BlobStore):
     def child(self, prefix: str) -> FolderBlobs:
         if not prefix:
             return self
-        return FolderBlobs(
+        below = FolderBlobs(
             self.where(prefix),
             durable=self._durable,
             exact=self._exact,
             lock_timeout=self._lock_timeout,
         )
+        below.is_cache = self.is_cache
+        return below
 
     def absence(self, name: str) -> FileNotFoundError:
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.where(name))
@@ -226,6 +250,19 @@ class FolderBlobs(BlobStore):
 _folder_of = lru_cache(maxsize=16384)(os.path.dirname)
 
 
+def _read(path: str, unless: ETagIfExists) -> Blob | None:
+    for attempt in range(ATTEMPTS):
+        try:
+            return retried(read_file, path, unless)
+        except ChangedInPlace:
+            pause(attempt)
+    raise BackendError(
+        f"{path} kept changing in place while it was read",
+        backend=FolderBlobs.backend,
+        operation="read",
+    )
+
+
 def _replace(
     temp: str, new: os.stat_result, path: str, guard: Guard | None
 ) -> os.stat_result | None:
@@ -235,8 +272,8 @@ def _replace(
     new = dated_after(temp, new, before)
     try:
         retried(os.replace, temp, path)
-    except FileNotFoundError:
-        # an earlier attempt was carried out, and its answer got lost
+    except OSError:
+        # it may have been carried out, and its answer got lost
         published = look(path)
         if published is None or stat_of(published) != stat_of(new):
             raise
@@ -254,6 +291,34 @@ def _remove(path: str, guard: Guard | None) -> bool:
 
 def _allows(guard: Guard | None, found: os.stat_result | None) -> bool:
     return guard is None or guard.holds(etag_of(None if found is None else stat_of(found)))
+
+
+def _tell_if_published(temp: str, guard: Guard | None, error: BaseException) -> None:
+    """Let nobody repeat a write that is done, or a guarded one that may be.
+
+    Until it is done, its bytes are at the temporary name, and at no other.
+    """
+    if io_retry.runner is None:
+        return
+    try:
+        is_done = os.stat(temp).st_nlink > 1
+    except FileNotFoundError:
+        is_done = True
+    except OSError:
+        is_done = guard is not None
+    if is_done:
+        not_again(error, "the file was written, or may have been")
+
+
+def _tell_unless_there(path: str, found: os.stat_result, error: OSError) -> None:
+    """Let nobody repeat a removal that may be done: it would tell that there was nothing."""
+    if io_retry.runner is None or isinstance(error, BackendError):
+        return
+    with suppress(OSError):
+        now = look(path)
+        if now is not None and stat_of(now) == stat_of(found):
+            return
+    not_again(error, "the file was removed, or may have been")
 
 
 def _batches(stems: Iterator[str]) -> Iterator[list[str]]:
@@ -276,3 +341,32 @@ def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
         return
     with entries:
         yield from entries
+
+
+def _entries_again(folder: str) -> Iterator[os.DirEntry[str]]:
+    """Do the same, from the beginning again after a failure, and yield nothing twice."""
+    listing = _Listing(folder)
+    while batch := repeated(listing.batch):
+        yield from batch
+
+
+class _Listing:
+    """What is in a folder, in batches; whoever asks again after a failure gets what is missing."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._entries: Iterator[os.DirEntry[str]] = _entries(folder)
+        self._seen: set[str] = set()
+
+    def batch(self) -> list[os.DirEntry[str]]:
+        """Return entries that were in no batch before; none at the end."""
+        try:
+            fresh = (entry for entry in self._entries if entry.name not in self._seen)
+            batch = list(islice(fresh, _BATCH))
+            for entry in batch:
+                entry.is_dir(follow_symlinks=False)  # the answer is kept where it takes a call
+        except BaseException:
+            self._entries = _entries(self._folder)
+            raise
+        self._seen.update(entry.name for entry in batch)
+        return batch

@@ -22,6 +22,7 @@ from persidict._s3_reads import read
 from persidict._s3_writes import Upload, write, write_if
 from persidict._words import Guard, Stat
 from persidict.exceptions import ConcurrencyConflictError
+from persidict.io_retry import repeated
 from persidict.jokers_and_status_flags import ITEM_NOT_AVAILABLE, ETagIfExists
 
 T = TypeVar("T")
@@ -70,11 +71,11 @@ class S3Blobs(BlobStore):
         return obeys(self.bucket, "put_object", self.prefix) and self._removals_are_exact()
 
     def stat(self, name: str) -> Stat | None:
-        found = look(self.bucket, self.prefix + name)
+        found = repeated(look, self.bucket, self.prefix + name)
         return None if found is None else found.stat
 
     def read(self, name: str, unless: ETagIfExists = ITEM_NOT_AVAILABLE) -> Blob | None:
-        return read(self.bucket, self.prefix + name, unless)
+        return repeated(read, self.bucket, self.prefix + name, unless)
 
     def read_each(self, wanted: Iterable[tuple[T, str, int]]) -> Iterator[tuple[T, Blob | None]]:
         """Read many, several at once."""
@@ -95,7 +96,7 @@ class S3Blobs(BlobStore):
     def write(self, name: str, data: Buffer, guard: Guard | None) -> Stat | None:
         upload = Upload(self.bucket, self.prefix + name, data, self._content_type)
         if guard is None:
-            return write(upload)
+            return repeated(write, upload)
         require_conditions(self.bucket, self.prefix)
         return write_if(upload, guard, items_stay=self._items_stay)
 
@@ -104,7 +105,7 @@ class S3Blobs(BlobStore):
         if guard is not None:
             return self._remove_if(key, guard)
         for _ in range(_ROUNDS):
-            found = look(self.bucket, key)
+            found = repeated(look, self.bucket, key)
             if found is None:
                 return False
             # nobody else is told that he has removed this version
@@ -125,7 +126,7 @@ class S3Blobs(BlobStore):
         return change.outcome(remove) is not None
 
     def _is_met(self, key: str, guard: Guard) -> bool:
-        found = look(self.bucket, key)
+        found = repeated(look, self.bucket, key)
         return found is not None and guard.holds(found.stat.etag)
 
     def _removals_are_exact(self) -> bool:
@@ -135,7 +136,7 @@ class S3Blobs(BlobStore):
         keys = (self.prefix + name for name in names)
         while batch := list(islice(keys, _BATCH)):
             for attempt in range(_ROUNDS):
-                batch = self._left_of(batch)
+                batch = repeated(self._left_of, batch)
                 if not batch:
                     break
                 pause(min(attempt, 4))
@@ -162,7 +163,8 @@ class S3Blobs(BlobStore):
     def _pages(self) -> Iterator[list[dict[str, Any]]]:
         more: dict[str, str] = {}
         while True:
-            answer = self.bucket.ask("list_objects_v2", Prefix=self.prefix, **more)
+            ask = partial(self.bucket.ask, "list_objects_v2", Prefix=self.prefix, **more)
+            answer = repeated(ask)
             yield answer.get("Contents", [])
             if not answer.get("IsTruncated"):
                 return

@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -17,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from persidict._s3_errors import MISSING_BUCKET, advice, advise, code_of, status_of
 from persidict._words import Stat
 from persidict.exceptions import BackendError
+from persidict.io_retry import repeated
 from persidict.jokers_and_status_flags import ETagValue
 
 _CONNECTIONS = 32  # for the threads of several users of one client
@@ -121,7 +123,7 @@ class Bucket:
         Raises `BackendError` if there is no way to the server.
         """
         try:
-            self.ask("head_bucket")
+            repeated(self.ask, "head_bucket")
         except ClientError as error:
             if status_of(error) == 404 or code_of(error) in ("404", "NoSuchBucket"):
                 self._make()
@@ -144,7 +146,7 @@ class Bucket:
             else {}
         )
         try:
-            self.ask("create_bucket", **place)
+            repeated(partial(self.ask, "create_bucket", **place))
         except ClientError as error:
             if code_of(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise

@@ -23,6 +23,7 @@ from persidict._s3_errors import (
 )
 from persidict._words import IF_ABSENT, Guard, Stat, etag_of
 from persidict.exceptions import OutcomeUnknownError
+from persidict.io_retry import not_again, repeated
 from persidict.jokers_and_status_flags import ITEM_NOT_AVAILABLE
 
 T = TypeVar("T")
@@ -73,6 +74,7 @@ class Change:
         self._guard = guard
         self._items_stay = items_stay
         self._name = uuid4().hex
+        self._resent = False
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -87,17 +89,20 @@ class Change:
         Raises `OutcomeUnknownError` if others have changed the object since, and whether `act` was
         carried out before cannot be told.
         """
-        resent = False
+        # the whole of it, under the same name: what came of an earlier try is seen by that
+        return repeated(self._outcome, act)
+
+    def _outcome(self, act: Callable[[], T]) -> T | Stat | None:
         for attempt in range(_ATTEMPTS):
             try:
                 return act()
             except (ClientError, *NETWORK) as error:
-                if _is_final(error, resent=resent):
+                if _is_final(error, resent=self._resent):
                     return None
                 failure = error
-            resent = resent or _may_be_done(failure)
+            self._resent = self._resent or _may_be_done(failure)
             is_last = attempt == _ATTEMPTS - 1
-            if not _is_undecided(failure) or (is_last and resent):
+            if not _is_undecided(failure) or (is_last and self._resent):
                 found = self._look_after(failure)
                 if found is not None and found.write == self._name:
                     return found.stat
@@ -109,10 +114,11 @@ class Change:
 
     def _look_after(self, failure: Exception) -> Found | None:
         try:
-            return look(self._bucket, self._key)
+            return repeated(look, self._bucket, self._key)
         except (ClientError, BotoCoreError) as error:
             if isinstance(failure, UNREACHABLE):
-                failure.add_note("whether the change was carried out could not be found out")
+                # the way there was tried by the look, as often as it is worth
+                not_again(failure, "whether the change was carried out could not be found out")
                 raise failure from None
             raise self._unknown(f"the server cannot be asked ({error})") from failure
 

@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from persidict._s3_bucket import Bucket
 from persidict._s3_errors import code_of, is_absence, is_unmet
 from persidict.exceptions import BackendError
+from persidict.io_retry import repeated
 
 _NO_VERSION: Final = '"00000000000000000000000000000000"'
 _known: dict[tuple[str, str, str], bool] = {}
@@ -38,7 +39,9 @@ def obeys(bucket: Bucket, operation: str, prefix: str) -> bool:
     if question not in _known:
         with _asking.setdefault(question, threading.Lock()):
             if question not in _known:
-                _known[question] = is_aws(bucket.endpoint) or _refuses(bucket, operation, prefix)
+                _known[question] = is_aws(bucket.endpoint) or repeated(
+                    _refuses, bucket, operation, prefix
+                )
     return _known[question]
 
 

@@ -16,6 +16,7 @@ from persidict._s3_bucket import Bucket, stat_of
 from persidict._s3_changes import Change, condition_of, look
 from persidict._s3_errors import NETWORK, is_unknown
 from persidict._words import Guard, Stat, etag_of
+from persidict.io_retry import repeated
 
 PART = 16 << 20
 """Bytes of a part; the same for all, because etags of equal values shall be equal."""
@@ -98,7 +99,7 @@ def _md5(data: Any) -> Any:
 
 def _may_hold(upload: Upload, guard: Guard) -> bool:
     """Look before a large upload: it may be in vain, and not every server checks the end of it."""
-    found = look(upload.bucket, upload.key)
+    found = repeated(look, upload.bucket, upload.key)
     return guard.holds(etag_of(None if found is None else found.stat))
 
 

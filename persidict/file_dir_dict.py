@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any, Literal
 
 from persidict._codecs import DEFAULT_COMPRESSION
@@ -10,6 +11,7 @@ from persidict._folder_blobs import DEFAULT_LOCK_TIMEOUT, FolderBlobs
 from persidict._stored_dict import StoredDict
 from persidict._windows import add_long_path_prefix, drop_long_path_prefix
 from persidict.exceptions import BackendError
+from persidict.io_retry import repeated
 from persidict.jokers_and_status_flags import ValueType
 
 __all__ = [
@@ -121,7 +123,7 @@ def _make_folder(path: str) -> None:
     if os.path.isfile(path):
         raise ValueError(f"base_dir must be a folder, and {path!r} is a file")
     try:
-        os.makedirs(path, exist_ok=True)
+        repeated(partial(os.makedirs, path, exist_ok=True))
     except OSError as error:
         raise BackendError(
             f"the folder {path!r} cannot be made: {error}", backend="filesystem", operation="init"

@@ -82,6 +82,7 @@ class S3Dict_FileDirCached(WrappedDict[ValueType]):  # noqa: N801  # the establi
         }
         cache: FileDirDict[ValueType] = FileDirDict(**folder, **common)
         self._cached = _behind(main, cache, folder)
+        self._data_cache._store.is_cache = True
         if limit is not None:
             self._cached.limit = CacheLimit(cache.base_dir, self._suffixes(), limit)
         super().__init__(main)
@@ -195,6 +196,7 @@ def _behind(
         serialization_format=f"{main.serialization_format}_etag",
         base_class_for_values=str,
     )
+    etags._store.is_cache = True
     return FolderCachedDict(main_dict=main, data_cache=cache, etag_cache=etags)
 
 

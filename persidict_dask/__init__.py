@@ -17,6 +17,7 @@ from persidict_dask._persist import persist
 from persidict_dask._persisted import PersistedFunction
 from persidict_dask._stats import FunctionStats, process_stats
 from persidict_dask._stores import StoreRef, open_store
+from persidict_dask.cluster import Stats, stats
 from persidict_dask.coordination import (
     Barrier,
     Counter,
@@ -53,6 +54,7 @@ __all__ = [
     "Semaphore",
     "SharedValue",
     "StaleTokenError",
+    "Stats",
     "StoreRef",
     "UnstableKeyError",
     "WorkQueue",
@@ -63,5 +65,6 @@ __all__ = [
     "persist",
     "process_stats",
     "register_digest",
+    "stats",
     "worker_store",
 ]

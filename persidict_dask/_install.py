@@ -1,59 +1,119 @@
-"""Shared stores on all workers of a cluster, also on those that join later."""
+"""Stores, a retry policy and figures on all of a cluster, also on workers that join later."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from persidict import LocalDict
+from persidict_dask._defaults import forget_policy, tell_policy
 from persidict_dask._stores import Store, StoreRef, reference
+from persidict_dask.cluster._names import NAME
+from persidict_dask.cluster._reporter import Reporter
+from persidict_dask.cluster._scheduler import is_on_workers, scheduler_plugin, take_off
+from persidict_dask.retries import RetryPolicy
 
 if TYPE_CHECKING:
     from distributed import Client
 
-_NAME = "persidict"
-# One for each worker of this process, and one for its clients.
+# One for each worker of this process, and one for each cluster that it is a client of.
 _told: dict[object, dict[str, StoreRef]] = {}
 
 
 class Installed:
-    """What `install` has put on a cluster."""
+    """What `install` has put on a cluster; `page` is the address of its page, if it has one."""
 
-    def __init__(self, client: Client, stores: Mapping[str, StoreRef]) -> None:
-        self._client = client
+    def __init__(
+        self, client: Client, stores: Mapping[str, StoreRef], retry: RetryPolicy | None, page: str
+    ) -> None:
+        self._client: Any = client
+        self._address = _address(client)
         self.stores = dict(stores)
-        self._address = client.scheduler.address if client.scheduler else "a cluster"
+        self.retry = retry
+        self.page = page
 
     def uninstall(self) -> Any:
-        """Take it off the cluster again; on asynchronous clients something to await."""
-        _tell(_NAME, {})
-        removed: Any = self._client.unregister_worker_plugin(_NAME)  # type: ignore[no-untyped-call]
-        return removed
+        """Take all of it off the cluster again; on asynchronous clients something to await.
+
+        Also what another client has installed since: a cluster has one. The figures are lost.
+        """
+        return self._client.sync(self._uninstall)
+
+    async def _uninstall(self) -> None:
+        _tell(self._address, {}, None)
+        if await self._client.run_on_scheduler(is_on_workers):
+            await self._client.unregister_worker_plugin(NAME)
+        await self._client.run_on_scheduler(take_off)
 
     def __repr__(self) -> str:
-        return f"<persidict on {self._address}: {sorted(self.stores)}>"
+        retry = "" if self.retry is None else f", retry={self.retry!r}"
+        page = f", page {self.page}" if self.page else ""
+        return f"<persidict on {self._address}: {sorted(self.stores)}{retry}{page}>"
+
+    def _repr_html_(self) -> str:
+        page = escape(self.page)
+        link = f'<p><a href="{page}" target="_blank">{page}</a></p>' if page else ""
+        retry = (
+            "" if self.retry is None else f"<p>retry: <code>{escape(repr(self.retry))}</code></p>"
+        )
+        stores = "".join(f"<li>{escape(name)}</li>" for name in sorted(self.stores))
+        return f"<p>persidict on {escape(self._address)}</p>{link}{retry}<ul>{stores}</ul>"
 
 
-def install(client: Client, *, stores: Mapping[str, Store | str] | None = None) -> Any:
-    """Put stores on all workers of a cluster, now and later, also after a restart of it.
+def install(
+    client: Client,
+    *,
+    stores: Mapping[str, Store | str] | None = None,
+    retry: RetryPolicy | None = None,
+    dashboard: bool = True,
+    prometheus: bool = True,
+) -> Any:
+    """Put stores, a retry policy and figures on a cluster, for workers now and later.
 
-    Tasks get them by `worker_store(name)`; so does this process. Each worker opens a store once,
-    when it is asked for first; the scheduler opens none. Calling it again replaces what was
-    installed. Returns an `Installed`; on asynchronous clients something to await.
+    It lasts until `uninstall()`, also through a restart of the cluster; calling it again replaces
+    all of it but the figures. Returns an `Installed`; on asynchronous clients something to await.
+
+    Args:
+        client: whose cluster it is.
+        stores: tasks get them by `worker_store(name)`; so does this process. Each worker opens a
+            store once, when it is asked for first; the scheduler opens none.
+        retry: the policy of all persisted functions that have none of their own, on all workers
+            and in this process.
+        dashboard: add a page `/persidict` with the figures of `stats(client)` to the scheduler's
+            dashboard, and `/persidict/stats.json`.
+        prometheus: add `dask_persidict_*` to the scheduler's `/metrics`, if `prometheus_client` is
+            installed there.
     """
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        raise TypeError(f"retry is a RetryPolicy, not {retry!r}")
     refs = {name: _reference(name, store) for name, store in (stores or {}).items()}
-    _tell(_NAME, refs)
-    registering: Any = client.register_plugin(_plugin(refs), name=_NAME)
-    installed = Installed(client, refs)
-    if not client.asynchronous:
-        return installed
+    ears = scheduler_plugin(dashboard=bool(dashboard), prometheus=bool(prometheus))
+    asked: Any = client
+    return asked.sync(_install, client, refs, retry, ears)
 
-    async def registered() -> Installed:
-        await registering
-        return installed
 
-    return registered()
+async def _install(
+    client: Any, refs: dict[str, StoreRef], retry: RetryPolicy | None, ears: Any
+) -> Installed:
+    await client.register_plugin(ears, name=NAME)  # first: it is to hear all that workers tell
+    await client.register_plugin(_plugin(refs, retry), name=NAME)
+    _tell(_address(client), refs, retry)
+    return Installed(client, refs, retry, _page(client) if ears.dashboard else "")
+
+
+def _address(client: Client) -> str:
+    return str(client.scheduler.address) if client.scheduler else "a cluster"
+
+
+def _page(client: Any) -> str:
+    """Return where the page is, by what the client knows of the dashboard beside it."""
+    with suppress(Exception):  # a link must not cost what is installed
+        link = client.dashboard_link
+        return f"{link.removesuffix('status')}{NAME}" if link else ""
+    return ""
 
 
 def worker_store(name: str) -> Store:
@@ -78,23 +138,38 @@ def _reference(name: str, store: Store | str | os.PathLike[str]) -> StoreRef:
     return StoreRef.of(store)
 
 
-def _plugin(refs: dict[str, StoreRef]) -> Any:
+def _plugin(refs: dict[str, StoreRef], retry: RetryPolicy | None) -> Any:
     from distributed import WorkerPlugin
 
-    class Stores(WorkerPlugin):
-        """Tells a worker the stores by reference."""
+    class Persidict(WorkerPlugin):
+        """Tells a worker the stores and the policy, and the scheduler what the worker counts."""
 
         def setup(self, worker: Any) -> None:
-            _tell(worker.id, refs)
+            _tell(worker.id, refs, retry)
+            self.reporter = Reporter(worker)
+            self.reporter.start()
+
+        def transition(self, key: Any, start: str, finish: str, **kwargs: Any) -> None:
+            self.reporter.report()
 
         def teardown(self, worker: Any) -> None:
-            _tell(worker.id, {})
+            self.reporter.stop()
+            # later: what replaces it is told first, so that no task finds nothing in between
+            worker.loop.add_callback(_forget, worker.id, refs, retry)
 
-    return Stores()
+    return Persidict()
 
 
-def _tell(who: object, refs: dict[str, StoreRef]) -> None:
+def _tell(who: object, refs: dict[str, StoreRef], retry: RetryPolicy | None) -> None:
     """Keep what travels by reference; opens nothing, for this runs on the event loop."""
     _told.pop(who, None)
     if refs:
         _told[who] = refs
+    tell_policy(who, retry)
+
+
+def _forget(who: object, refs: dict[str, StoreRef], retry: RetryPolicy | None) -> None:
+    """Take back what was told, unless something else was told since."""
+    if _told.get(who) is refs:
+        _told.pop(who, None)
+    forget_policy(who, retry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import Any, NoReturn
 
 from persidict import NonEmptySafeStrTuple
@@ -27,6 +28,12 @@ from persidict_dask.retries._subject import Subject
 _unfinished: set[Attempts] = set()
 """Those that have ended while the store did not answer."""
 
+_MOST = 64
+"""So many who could not begin are looked after, should the store be away for long."""
+
+_UNKNOWN = "\x00unknown"
+"""An etag that no version has."""
+
 
 class Attempts:
     """Writes down the attempts of one caller, and finds what callers before it have left."""
@@ -45,9 +52,9 @@ class Attempts:
         self._ending: Callable[[Fields], Fields] | None = None
 
     @property
-    def worker(self) -> str:
-        """The address of the worker that runs it; nothing outside of tasks."""
-        return self._here.worker
+    def here(self) -> Here:
+        """The task that makes the call, and its worker; nothing outside of tasks."""
+        return self._here
 
     def enter(self) -> Generator[float, None, Standing]:
         """Find out how the call stands; the first attempt of a new one is written down.
@@ -56,9 +63,7 @@ class Attempts:
         somebody who has begun it lives. Raises `QuarantinedCallError`.
         """
         mine = lanes.with_lane({}, self._me, lanes.new_lane(self._here))
-        seen = self._record.swap(ABSENT, lanes.counted(mine))
-        if seen is not None:
-            self._entered(seen)
+        if self._entered(ABSENT, lanes.counted(mine)):
             return Standing()
         watch = lanes.Watch(self._record.identity, self._here)
         for pause in _pauses():
@@ -86,42 +91,53 @@ class Attempts:
 
         If the store does not answer, it is told in the background.
         """
-        self._ending = lanes.succeeded if is_success else _unchanged
-        try:
-            self._finish()
-        except Exception:
-            _unfinished.add(self)  # its renewal tries again
-        else:
-            self._stop()
+        ending = lanes.succeeded if is_success else _unchanged
+        self._leave(lambda fields: ending(lanes.without(fields, self._me)))
 
     def release(self, *, counts: bool) -> None:
-        """Leave the call to the next caller, with or without the attempt that is under way."""
-        self._stop()
-        self._changed(lambda fields: lanes.set_free(fields, self._me, counts=counts))
+        """Leave the call to the next caller, with or without the attempt that is under way.
+
+        If the store does not answer, it is told in the background.
+        """
+        self._leave(lambda fields: lanes.set_free(fields, self._me, counts=counts))
 
     def interrupt(self) -> None:
         """Note that the call was broken off: to be gone on with, if its worker closes."""
-        if leaving.is_closing(self._here.worker):
-            self.release(counts=not leaving.is_retiring(self._here.worker))
+        if leaving.is_closing(self._here):
+            self.release(counts=not leaving.is_wanted(self._here))
         else:
             self.end(is_success=False)
 
     def renew(self) -> bool:
         """Tell others that this is alive, or at last that it has ended."""
-        if os.getpid() != self._pid:
-            return False
         if self._ending is None:
             return self._changed(lambda fields: self._mine(fields, lanes.beaten))
-        self._finish()
+        self._changed(self._ending)
         _unfinished.discard(self)
         return False
 
     # -- to begin -------------------------------------------------------------------------------
 
-    def _entered(self, seen: Seen) -> None:
-        self._seen = seen
-        self._stop = renewed(self, lanes.TTL)
-        leaving.watch(self)
+    def _entered(self, seen: Seen, fields: Fields) -> bool:
+        """Write a record with a lane of this caller; `False` if others were first."""
+        try:
+            swapped = self._record.swap(seen, fields)
+        except BaseException:
+            self._withdraw(fields)
+            raise
+        if swapped is not None:
+            self._seen = swapped
+            self._stop = renewed(self, lanes.TTL)
+            leaving.watch(self)
+        return swapped is not None
+
+    def _withdraw(self, fields: Fields) -> None:
+        """See to it in the background that no lane is left, should it have been written."""
+        if len(_unfinished) < _MOST:
+            self._seen = Seen(fields, _UNKNOWN)
+            self._ending = partial(lanes.withdrawn, owner=self._me)
+            self._stop = renewed(self, lanes.TTL)
+            _unfinished.add(self)
 
     def _joined(self, watch: lanes.Watch) -> Standing | None:
         """Take a lane; `None` if it cannot be said yet which."""
@@ -146,8 +162,8 @@ class Attempts:
         is_due = bool(deaths >= self._poison_after)
         if is_due:
             write_letter(self._place, self._subject, fields)
-            swapped = self._record.swap(self._seen, fields | {"is_quarantined": True})
-            self._count(fields, is_ours=swapped is not None)
+            if self._record.swap(self._seen, fields | {"is_quarantined": True}):
+                self._count(self._seen, fields)
         return is_due
 
     def _refuse(self, deaths: int) -> NoReturn:
@@ -174,16 +190,15 @@ class Attempts:
         fields = lanes.with_lane(fields, self._me, mine)
         before = None if lane is None or lanes.is_of_here(lane) else self._stamp()
         is_begun = mine["state"] == lanes.RUNNING
-        seen = self._record.swap(self._seen, lanes.counted(fields) if is_begun else fields)
-        self._count(fields, is_ours=seen is not None)
-        if seen is None:
+        found = self._seen
+        if not self._entered(found, lanes.counted(fields) if is_begun else fields):
             return None
-        self._entered(seen)
+        self._count(found, fields)
         return self._standing(mine, fields, before)
 
-    def _count(self, fields: Fields, *, is_ours: bool) -> None:
+    def _count(self, found: Seen, fields: Fields) -> None:
         """Count the attempts that this one has found lost: nobody else has counted them."""
-        lost = lanes.losses(self._seen.fields, fields) if is_ours else []
+        lost = lanes.losses(found.fields, fields)
         if lost:
             retries = sum(loss["attempt"] > 1 for loss in lost)
             count(self._subject.name, deaths=len(lost), attempts=len(lost), retries=retries)
@@ -225,12 +240,20 @@ class Attempts:
     def _mine(self, fields: Fields, make: Callable[..., Fields], *args: Any) -> Fields:
         return lanes.with_lane(fields, self._me, make(fields["lanes"][self._me], *args))
 
-    def _finish(self) -> None:
-        ending = self._ending or _unchanged
-        self._changed(lambda fields: ending(lanes.without(fields, self._me)))
+    def _leave(self, ending: Callable[[Fields], Fields]) -> None:
+        """Give the lane up, if need be in the background."""
+        self._ending = ending
+        try:
+            self._changed(ending)
+        except Exception:
+            _unfinished.add(self)  # its renewal tries again
+        else:
+            self._stop()
 
     def _changed(self, make: Callable[[Fields], Fields]) -> bool:
         """Change the record; `False` if there is no lane of this caller any more."""
+        if os.getpid() != self._pid:  # what the parent runs is not for a child to change
+            return False
         with self._lock:
             for attempt in range(1_000_000):
                 if self._me not in self._seen.fields.get("lanes", {}):

@@ -35,7 +35,9 @@ def _pickled(error: Exception) -> str | None:
         import cloudpickle
 
         data: bytes = cloudpickle.dumps(error)
+        if len(data) > _LONGEST:
+            return None
         pickle.loads(data)  # many errors can be pickled and not be made again
     except Exception:
         return None
-    return base64.b64encode(data).decode() if len(data) <= _LONGEST else None
+    return base64.b64encode(data).decode()

@@ -45,7 +45,8 @@ class Watch:
         """True if it is gone, was silent too long, or its task came here from another host."""
         if is_local(owner):
             return is_gone(owner)
-        return self._has_moved_here(lane) or silence.is_over(self._where, owner, lane)
+        has_moved = self._has_moved_here(lane) and _is_shared(lane["task"])
+        return has_moved or silence.is_over(self._where, owner, lane)
 
     def is_leaving(self, owner: str, lane: Fields) -> bool:
         """True if its task came here from another worker of this host, which still runs."""
@@ -64,6 +65,11 @@ class Watch:
     def _has_moved_here(self, lane: Fields) -> bool:
         task, worker = self._here
         return bool(task) and lane["task"] == task and lane["worker"] != worker
+
+
+def _is_shared(task: str) -> bool:
+    """True if the address of its scheduler means the same on all hosts."""
+    return task.startswith(("tcp://", "tls://")) and "//127." not in task
 
 
 def new_lane(here: Here) -> Fields:
@@ -150,6 +156,12 @@ def set_free(fields: Fields, owner: str, *, counts: bool) -> Fields:
     """Return the record with the lane of an owner free for the next caller."""
     lane = left(fields["lanes"][owner], counts=counts)
     return without(fields, owner) | {"free": [*fields.get("free", []), lane]}
+
+
+def withdrawn(fields: Fields, owner: str) -> Fields:
+    """Return the record as if the owner had never taken its lane."""
+    fields = set_free(fields, owner, counts=False)
+    return fields | {"free": [lane for lane in fields["free"] if lane["attempts"]]}
 
 
 def buried(fields: Fields, watch: Watch) -> Fields:

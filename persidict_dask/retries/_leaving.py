@@ -6,21 +6,27 @@ import asyncio
 import os
 import sys
 import threading
+import time
 import weakref
 from contextlib import suppress
 from typing import Any, Protocol
 
+from persidict_dask._waiting import Here
+
 _NAME = "persidict-leaving"
 _PATIENCE = 5.0
 """Seconds for which a worker that closes waits for the store."""
+
+_LATE = 0.5
+"""Seconds by which a worker may hear later that a task is forgotten than that it has to close."""
 
 
 class Leaver(Protocol):
     """A call that runs on a worker."""
 
     @property
-    def worker(self) -> str:
-        """The address of the worker."""
+    def here(self) -> Here:
+        """The task that makes the call, and its worker."""
 
     def release(self, *, counts: bool) -> None:
         """Leave the call to the next caller, with or without the attempt that is under way."""
@@ -30,9 +36,9 @@ class _Leaving:
     """The workers of this process, and the calls that run on each."""
 
     def __init__(self) -> None:
-        self._workers: dict[str, Any] = {}
+        self._workers: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
         self._calls: dict[str, weakref.WeakSet[Leaver]] = {}
-        self._retiring: set[str] = set()
+        self._closing: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def attend(self) -> None:
@@ -42,47 +48,59 @@ class _Leaving:
             return
         with suppress(ValueError):  # no worker runs this
             worker = workers.get_worker()
-            with self._lock:
-                is_known = worker.address in self._workers
-                self._workers[worker.address] = worker
-                self._calls.setdefault(worker.address, weakref.WeakSet())
-            if not is_known:
+            if self._is_new(worker):
                 worker.loop.add_callback(worker.plugin_add, _plugin(), _NAME)
 
-    def watch(self, call: Leaver) -> None:
-        """Release the call when its worker is closed."""
+    def _is_new(self, worker: Any) -> bool:
+        address = worker.address
         with self._lock:
-            if call.worker in self._calls:
-                self._calls[call.worker].add(call)
+            is_new = self._workers.get(address) is not worker
+            if is_new:  # another may have had the address before
+                self._workers[address], self._calls[address] = worker, weakref.WeakSet()
+                self._closing.pop(address, None)
+        return is_new
 
-    def is_closing(self, worker: str) -> bool:
+    def watch(self, call: Leaver) -> None:
+        """Release the call when its worker is closed; at once, if it is."""
+        with self._lock:
+            calls = self._calls.get(call.here.worker)
+            if calls is not None:
+                calls.add(call)
+        if calls is None and call.here.worker in self._workers:
+            call.release(counts=not self.is_wanted(call.here))
+
+    def is_closing(self, here: Here) -> bool:
         """True if the worker of this process is being closed."""
-        known = self._workers.get(worker)
+        known = self._workers.get(here.worker)
         return known is not None and known.status.name.startswith("clos")
 
-    def is_retiring(self, worker: str) -> bool:
-        """True if the scheduler has moved the tasks of the worker to others, without an accident.
+    def is_wanted(self, here: Here) -> bool:
+        """True if the scheduler gives the task of a worker that closes to another one.
 
-        A worker that is restarted is closed as well, but its tasks are forgotten.
+        That is so if it retires or the cluster becomes smaller. A worker that is restarted has been
+        told to forget its tasks, but that may be on its way to it.
         """
-        return worker in self._retiring
+        until = self._closing.setdefault(here.worker, time.monotonic() + _LATE)
+        while (wanted := self._is_executing(here)) and time.monotonic() < until:
+            time.sleep(0.01)
+        return wanted
 
-    def retire(self, worker: str) -> None:
-        """Note that the scheduler is going to close a worker, and to move its tasks."""
-        self._retiring.add(worker)
-
-    def stay(self, worker: str) -> None:
-        """Note that the scheduler has thought better of it."""
-        self._retiring.discard(worker)
+    def _is_executing(self, here: Here) -> bool:
+        worker = self._workers.get(here.worker)
+        if worker is None or worker.batched_stream.closed():
+            return False
+        tasks = [*worker.state.executing, *worker.state.long_running]
+        return any(task.state in _RUNNING and repr(task.key) in here.task for task in tasks)
 
     def close(self, worker: str) -> None:
         """Release all calls of a worker."""
         with self._lock:
             calls = list(self._calls.pop(worker, ()))
         for call in calls:
-            with suppress(Exception):  # then it will be found to be gone
-                call.release(counts=not self.is_retiring(worker))
+            call.release(counts=not self.is_wanted(call.here))
 
+
+_RUNNING = ("executing", "long-running")
 
 leaving = _Leaving()
 if hasattr(os, "register_at_fork"):
@@ -94,17 +112,6 @@ def _plugin() -> Any:
 
     class Leaving(WorkerPlugin):
         """Tells the calls of a worker when that is closed."""
-
-        def setup(self, worker: Any) -> None:
-            handle = worker.stream_handlers["worker-status-change"]
-
-            def heard(status: str, **told: Any) -> Any:
-                """Listen to what the scheduler says: retirement has no hook of its own."""
-                is_retired = status == "closing_gracefully"
-                (leaving.retire if is_retired else leaving.stay)(worker.address)
-                return handle(status=status, **told)
-
-            worker.stream_handlers["worker-status-change"] = heard
 
         async def teardown(self, worker: Any) -> None:
             with suppress(TimeoutError):

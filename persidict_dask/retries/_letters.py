@@ -116,7 +116,8 @@ class DeadLetters:
         stays, and it may be called again.
         """
         name = NonEmptySafeStrTuple(key)
-        is_lifted = _lifted(Record(self._place, NonEmptySafeStrTuple(ATTEMPTS, name)))
+        record = Record(self._place, NonEmptySafeStrTuple(ATTEMPTS, name))
+        is_lifted = _lifted(record, has_letter=name in self)
         note_released(name.strings)
         return self.discard(name) or is_lifted
 
@@ -173,15 +174,19 @@ def _parsed(key: NonEmptySafeStrTuple, told: dict[str, Any]) -> DeadLetter:
     return DeadLetter(**told | {"key": key, "lost": lost, "hosts": tuple(told["hosts"])})
 
 
-def _lifted(record: Record) -> bool:
-    """Take a call out of quarantine, and tell whether it was in it; those who run it go on."""
+def _lifted(record: Record, *, has_letter: bool) -> bool:
+    """Take a call out of quarantine, and tell whether it was in it; those who run it go on.
+
+    One with a letter may be about to be put there: whoever does that must see the change.
+    """
     while True:
         seen = record.read()
-        if not seen.fields.get("is_quarantined"):
+        is_held = bool(seen.fields.get("is_quarantined"))
+        if not is_held and not (has_letter and seen.exists):
             return False
         living = {name: seen.fields[name] for name in ("lanes", "attempts", "since")}
         if record.swap(seen, living) if living["lanes"] else record.remove(seen):
-            return True
+            return is_held
 
 
 def _when(seconds: float) -> str:

@@ -1,0 +1,54 @@
+"""What a worker tells the scheduler of its process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from persidict_dask._stats import gauges, news, version
+from persidict_dask.cluster._compat import can_send
+from persidict_dask.cluster._names import NAME
+
+_EVERY_MS = 500
+
+
+class Reporter:
+    """Tells what has changed: after each task, and now and then while tasks are long.
+
+    What is said goes the way of all that a worker says, in order: whoever knows of the end of a
+    task has heard its counts. Workers of one process each tell all of it, for the same reason.
+    """
+
+    def __init__(self, worker: Any) -> None:
+        from tornado.ioloop import PeriodicCallback
+
+        self._worker = worker
+        self._version = 0
+        self._gauges: list[list[Any]] = []
+        self._clock = PeriodicCallback(self.report_all, _EVERY_MS)
+
+    def start(self) -> None:
+        """Tell what there is, and go on telling."""
+        self.report_all()
+        self._clock.start()
+
+    def stop(self) -> None:
+        """Tell what is left to be told."""
+        self._clock.stop()
+        self.report_all()
+
+    def report(self) -> None:
+        """Tell what has changed in the counts; costs next to nothing if nothing has."""
+        if version() != self._version:
+            self._send(gauges())
+
+    def report_all(self) -> None:
+        """Tell what has changed in counts and gauges."""
+        told = gauges()
+        if version() != self._version or told != self._gauges:
+            self._send(told)
+
+    def _send(self, told: list[list[Any]]) -> None:
+        if can_send(self._worker):
+            message = {**news(self._version), "gauges": told}
+            self._worker.log_event(NAME, message)
+            self._version, self._gauges = message["version"], told

@@ -1,0 +1,274 @@
+"""Durable attempts on clusters: workers that die, restart, retire; what Dask itself tries again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+import tenacity
+from distributed import Client, KilledWorker, LocalCluster
+
+from persidict_dask import (
+    AttemptLostError,
+    DeadLetters,
+    QuarantinedCallError,
+    RetryPolicy,
+    open_store,
+)
+from tests.coordination.faults.fleet import Puppet, until
+from tests.retries.durable import answer, later, policy, sync, told, work
+from tests.retries.test_attempts import lane, record, records
+
+WAYS = [sync, later]
+
+
+def cluster_of(workers):
+    return LocalCluster(
+        n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
+    )
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """Four processes of one thread each, all of which come back."""
+    with cluster_of(4) as cluster, Client(cluster) as client:
+        yield client
+
+
+@pytest.fixture
+def client(whole):
+    """The same, with all workers there."""
+    whole.cluster.scale(4)
+    whole.wait_for_workers(4, timeout=60)
+    return whole
+
+
+@pytest.fixture
+def store_url(tmp_path):
+    """The URL of a store that is empty."""
+    return str(tmp_path / "store")
+
+
+@pytest.fixture
+def store(store_url):
+    return open_store(store_url)
+
+
+@pytest.fixture
+def log(tmp_path):
+    return str(tmp_path / "log")
+
+
+def runs(log):
+    return len(told(log, "begins"))
+
+
+def go(log):
+    """Let all runs that wait go on."""
+    open(f"{log}.go", "w").close()
+
+
+def check_gaps(log, least):
+    begins = [line["at"] for line in told(log, "begins")]
+    assert min(after - before for before, after in zip(begins, begins[1:])) >= least
+
+
+# --- restarts ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("fourth", ["fails", "waits"])
+def test_five_attempts_over_two_deaths_and_a_restart(client, store_url, store, log, way, fourth):
+    """It comes after the fourth attempt, in the pause; or in the middle of it."""
+    plan = f"dies fails dies {fourth} fails"
+    given = policy(store_url, wait=tenacity.wait_fixed(0.5))
+    first = client.submit(way, given, log, plan, pure=False)
+    state = "waiting" if fourth == "fails" else "running"
+    until(lambda: runs(log) == 4 and lane(store)["state"] == state)
+    client.restart()
+    assert first.status == "cancelled"
+    with pytest.raises(OSError, match="attempt 5") as caught:
+        client.submit(way, given, log, plan, pure=False).result(timeout=60)
+    assert caught.value.__notes__[-1].startswith(
+        "after 5 attempts, with waits of 0.5, 0.5, 0.5, 0.5 s"
+    )
+    assert runs(log) == 5
+    check_gaps(log, 0.5)
+    assert record(store)["deaths"] == 2
+
+
+def test_a_new_cluster(client, store_url, store, log):
+    """It goes on where a cluster has ended that was closed."""
+    given, plan = policy(store_url, attempts=3), "fails waits returns"
+    with cluster_of(1) as cluster, Client(cluster) as other:
+        first = other.submit(sync, given, log, plan)  # noqa: F841 - one that nobody wants is not run
+        until(lambda: runs(log) == 2)
+    assert client.submit(sync, given, log, plan).result(timeout=60) == "attempt 3"
+    check_gaps(log, 0.2)
+    assert records(store) == []
+
+
+# --- poison ------------------------------------------------------------------------------------------
+
+
+def refused(given, log, plan):
+    return answer(sync, given, log, plan)[0]
+
+
+def test_a_task_that_kills(client, tmp_path, store_url, store, log):
+    """Two workers and no third; nobody else is blamed; refused everywhere until it is released."""
+    plan = "exits exits returns"
+    given = policy(store_url, poison_after=2, wait=tenacity.wait_fixed(0))
+    before = set(client.run(os.getpid).values())
+    innocent = client.map(innocent_work, range(200))
+    poison = client.submit(sync, given, log, plan, pure=False)
+    with pytest.raises(QuarantinedCallError):
+        poison.result(timeout=60)
+    assert client.gather(innocent) == [*range(200)]
+    client.wait_for_workers(4, timeout=60)
+    after = set(client.run(os.getpid).values())
+    assert before - after == {line["pid"] for line in told(log, "begins")}
+    assert len(before - after) == 2
+
+    assert refused(given, log, plan) == "QuarantinedCallError"
+    assert {*client.run(refused, given, log, plan).values()} == {"QuarantinedCallError"}
+    with Puppet(tmp_path, store_url, "from tests.retries.durable import *") as another:
+        told_there = another(f"answer(sync, policy({store_url!r}), {log!r}, {plan!r})")
+        assert told_there[0] == "QuarantinedCallError"
+    client.restart()
+    with pytest.raises(QuarantinedCallError) as caught:
+        client.submit(sync, given, log, plan, pure=False).result(timeout=60)
+    assert runs(log) == 2
+
+    [key] = DeadLetters(store_url)
+    assert key == caught.value.key
+    letter = client.submit(DeadLetters(store_url).__getitem__, key).result(timeout=60)
+    assert letter == DeadLetters(store_url)[key]
+    assert [loss.worker.startswith("tcp://") for loss in letter.lost] == [True, True]
+    assert DeadLetters(store_url).release(key)
+    done = client.submit(sync, given, log, plan, pure=False)
+    assert done.result(timeout=60) == "attempt 3"
+    assert records(store) == []
+
+
+def innocent_work(i):
+    return i
+
+
+def test_killed_worker(client, store_url, store, log):
+    """Dask gives up after four deaths; the count goes on when the task is submitted again."""
+    plan = "dies dies dies dies returns"
+    given = policy(store_url, attempts=9, poison_after=9, wait=tenacity.wait_fixed(0))
+    with pytest.raises(KilledWorker):
+        client.submit(sync, given, log, plan, pure=False).result(timeout=60)
+    assert lane(store)["attempts"] == 4
+    assert client.submit(sync, given, log, plan, pure=False).result(timeout=60) == "attempt 5"
+    assert records(store) == []
+
+
+# --- what Dask tries again -----------------------------------------------------------------------
+
+
+def test_retries_of_dask_are_new_calls(client, store_url, store, log):
+    plan = "fails fails fails fails fails fails"
+    given = policy(store_url, attempts=2, wait=tenacity.wait_fixed(0))
+    with pytest.raises(OSError, match="attempt 6") as caught:
+        client.submit(sync, given, log, plan, pure=False, retries=2).result(timeout=60)
+    assert caught.value.__notes__[-1].startswith("after 2 attempts")
+    assert runs(log) == 6
+    assert records(store) == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_reschedule_is_no_failure(client, store_url, store, log, way):
+    given = policy(store_url, attempts=2, wait=tenacity.wait_fixed(0))
+    plan = "reschedules fails reschedules reschedules returns"
+    assert client.submit(way, given, log, plan, pure=False).result(timeout=60) == "attempt 5"
+    assert records(store) == []
+
+
+# --- planned ends --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_worker_that_retires(client, store_url, store, log, way):
+    """Its attempt does not count, though it was the last; it is made elsewhere at once."""
+    given, plan = policy(store_url, attempts=1), "waits returns"
+    done = client.submit(way, given, log, plan, pure=False)
+    until(lambda: runs(log) == 1)
+    client.retire_workers([lane(store)["worker"]])
+    assert done.result(timeout=60) == "attempt 2"
+    go(log)
+    assert records(store) == []
+    pids = [line["pid"] for line in told(log, "begins")]
+    assert len({*pids}) == 2
+
+
+def test_a_cluster_that_is_scaled_down(client, store_url, store, log):
+    given, plan = policy(store_url, attempts=2), "fails waits fails"
+    done = client.submit(sync, given, log, plan, pure=False)
+    until(lambda: runs(log) == 2)
+    client.cluster.scale(0)
+    until(lambda: [lane["attempts"] for lane in record(store).get("free", [])] == [1])
+    go(log)
+    client.cluster.scale(1)
+    with pytest.raises(OSError, match="attempt 3"):
+        done.result(timeout=60)
+    assert records(store) == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_workers_that_are_threads(store_url, store, log, way):
+    """Nobody is gone: the worker that retires says so itself."""
+
+    async def main():
+        async with (
+            LocalCluster(
+                n_workers=2,
+                threads_per_worker=1,
+                processes=False,
+                asynchronous=True,
+                dashboard_address=None,
+            ) as cluster,
+            Client(cluster, asynchronous=True) as client,
+        ):
+            given = policy(store_url, attempts=1)
+            done = client.submit(way, given, log, "waits returns", pure=False)
+            while runs(log) == 0:
+                await asyncio.sleep(0.005)
+            await client.retire_workers([lane(store)["worker"]])
+            assert await done == "attempt 2"
+            go(log)
+
+    asyncio.run(main())
+    assert records(store) == []
+
+
+# --- what travels --------------------------------------------------------------------------------
+
+
+def lost():
+    try:
+        raise AttemptLostError("gone") from OSError("before")
+    except AttemptLostError as error:
+        error.add_note("after 2 attempts")
+        raise
+
+
+def test_errors_travel(client):
+    with pytest.raises(AttemptLostError, match="gone") as caught:
+        client.submit(lost, pure=False).result(timeout=60)
+    assert caught.value.__notes__ == ["after 2 attempts"]
+
+
+def test_the_scheduler_opens_nothing(client, store_url, log):
+    def known(dask_scheduler):
+        from persidict_dask._stores import _process
+
+        return [ref for ref in _process.opened if store_url in repr(ref)]
+
+    given = RetryPolicy(state=open_store(store_url))
+    assert client.submit(sync, given, log, "returns").result(timeout=60) == "attempt 1"
+    assert client.submit(given(work), log, "returns returns").result(timeout=60) == "attempt 2"
+    assert client.run_on_scheduler(known) == []
