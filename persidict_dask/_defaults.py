@@ -20,7 +20,6 @@ def tell_policy(who: object, policy: Any | None) -> None:
         _told[who] = policy
 
 
-def forget_policy(who: object, policy: Any | None) -> None:
-    """Take back what was told, unless something else was told since."""
-    if _told.get(who) is policy:
-        _told.pop(who, None)
+def is_told(who: object, policy: Any | None) -> bool:
+    """True if that is what this worker or client says now."""
+    return _told.get(who) is policy

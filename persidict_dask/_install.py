@@ -9,12 +9,15 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from persidict import LocalDict
-from persidict_dask._defaults import forget_policy, tell_policy
+from persidict_dask._defaults import is_told, tell_policy
+from persidict_dask._store_retry import apply
 from persidict_dask._stores import Store, StoreRef, reference
 from persidict_dask.cluster._names import NAME
 from persidict_dask.cluster._reporter import Reporter
 from persidict_dask.cluster._scheduler import is_on_workers, scheduler_plugin, take_off
+from persidict_dask.coordination._places import Place
 from persidict_dask.retries import RetryPolicy
+from persidict_dask.retries._exits import nanny_plugin
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -46,6 +49,7 @@ class Installed:
         _tell(self._address, {}, None)
         if await self._client.run_on_scheduler(is_on_workers):
             await self._client.unregister_worker_plugin(NAME)
+            await self._client.unregister_worker_plugin(NAME, nanny=True)
         await self._client.run_on_scheduler(take_off)
 
     def __repr__(self) -> str:
@@ -79,9 +83,10 @@ def install(
     Args:
         client: whose cluster it is.
         stores: tasks get them by `worker_store(name)`; so does this process. Each worker opens a
-            store once, when it is asked for first; the scheduler opens none.
+            store once, when it is asked for first; the scheduler opens none. Dead letters in
+            them tell how workers have ended.
         retry: the policy of all persisted functions that have none of their own, on all workers
-            and in this process.
+            and in this process; and of the I/O of stores there, without what needs a store itself.
         dashboard: add a page `/persidict` with the figures of `stats(client)` to the scheduler's
             dashboard, and `/persidict/stats.json`.
         prometheus: add `dask_persidict_*` to the scheduler's `/metrics`, if `prometheus_client` is
@@ -100,8 +105,15 @@ async def _install(
 ) -> Installed:
     await client.register_plugin(ears, name=NAME)  # first: it is to hear all that workers tell
     await client.register_plugin(_plugin(refs, retry), name=NAME)
+    await client.register_plugin(nanny_plugin(_readers(refs, retry)), name=NAME)
     _tell(_address(client), refs, retry)
     return Installed(client, refs, retry, _page(client) if ears.dashboard else "")
+
+
+def _readers(refs: Mapping[str, StoreRef], retry: RetryPolicy | None) -> list[StoreRef]:
+    """Return the stores in which dead letters may be read."""
+    state = None if retry is None or retry.state is None else Place(retry.state).ref
+    return list(dict.fromkeys([*refs.values(), *([] if state is None else [state])]))
 
 
 def _address(client: Client) -> str:
@@ -165,11 +177,17 @@ def _tell(who: object, refs: dict[str, StoreRef], retry: RetryPolicy | None) -> 
     _told.pop(who, None)
     if refs:
         _told[who] = refs
+    _tell_policy(who, retry)
+
+
+def _tell_policy(who: object, retry: RetryPolicy | None) -> None:
     tell_policy(who, retry)
+    apply(who, retry)
 
 
 def _forget(who: object, refs: dict[str, StoreRef], retry: RetryPolicy | None) -> None:
     """Take back what was told, unless something else was told since."""
     if _told.get(who) is refs:
         _told.pop(who, None)
-    forget_policy(who, retry)
+    if is_told(who, retry):
+        _tell_policy(who, None)

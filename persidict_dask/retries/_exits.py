@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from persidict import ITEM_NOT_AVAILABLE, NonEmptySafeStrTuple, replace_unsafe_chars
-from persidict.owners import new_token
+from persidict import ITEM_NOT_AVAILABLE, NonEmptySafeStrTuple
+from persidict_dask._names import safe_name
 from persidict_dask._stores import StoreRef
 from persidict_dask.coordination._places import Place
 
@@ -57,6 +58,8 @@ def _listen(nanny: Any, heard: Any) -> None:
 
 def exit_of(place: Place, host: str, worker: str, since: float) -> str:
     """Say how a worker has ended after a moment, as far as its nanny has told."""
+    if not worker:  # no nanny looks after other processes
+        return "unknown"
     text = place.records.get(_key(host, worker), ITEM_NOT_AVAILABLE)
     told = None if text is ITEM_NOT_AVAILABLE else json.loads(str(text))
     return str(told["exit"]) if told is not None and told["at"] >= since else "unknown"
@@ -66,7 +69,7 @@ def _write(places: list[Place], worker: str, code: int) -> None:
     told = json.dumps({"exit": _named(code), "at": time.time(), "worker": worker})
     for place in places:
         with suppress(Exception):  # it is a courtesy
-            place.records[_key(host_here(), worker)] = told
+            place.records[_key(socket.gethostname(), worker)] = told
             _tidy(place)
 
 
@@ -85,9 +88,4 @@ def _named(code: int) -> str:
 
 
 def _key(host: str, worker: str) -> NonEmptySafeStrTuple:
-    return NonEmptySafeStrTuple(_EXITS, f"{host}-{replace_unsafe_chars(worker, '_')}")
-
-
-def host_here() -> str:
-    """Name this host as tokens do."""
-    return new_token().partition("-")[0]
+    return NonEmptySafeStrTuple(_EXITS, safe_name(f"{host} {worker}"))

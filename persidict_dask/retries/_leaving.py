@@ -90,7 +90,10 @@ class _Leaving:
         if worker is None or worker.batched_stream.closed():
             return False
         tasks = [*worker.state.executing, *worker.state.long_running]
-        return any(task.state in _RUNNING and repr(task.key) in here.task for task in tasks)
+        return any(
+            task.state in _RUNNING and here.task.endswith((f" {task.key!r}", f"({task.key!r})"))
+            for task in tasks
+        )
 
     def close(self, worker: str) -> None:
         """Release all calls of a worker."""

@@ -6,13 +6,14 @@ import html
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from persidict import ITEM_NOT_AVAILABLE, NonEmptySafeStrTuple
 from persidict_dask._stats import note_released
 from persidict_dask.coordination._places import Place, Somewhere
 from persidict_dask.coordination._records import Fields, Record
+from persidict_dask.retries._exits import exit_of
 from persidict_dask.retries._subject import Subject
 
 ATTEMPTS = "attempts"
@@ -32,7 +33,7 @@ class Loss:
     found: float
     """When it was found to be gone, by the clock of the host that found it."""
     exit: str = "unknown"
-    """How it ended, as far as anybody on its host could see."""
+    """How it ended, as its nanny saw it, where `install` has told nannies of the store."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,15 @@ class DeadLetter:
         yield "seen", f"{_when(self.first_seen)} to {_when(self.last_seen)}"
         yield "error", self.error
         for each in self.lost:
-            yield "lost", f"attempt {each.attempt}: {told_of(each)}"
+            yield "lost", f"attempt {each.attempt}: {told_of(each)}, exit {each.exit}"
         if self.traceback:
             yield "traceback", self.traceback
 
 
 class DeadLetters:
-    """The calls that are not started again, by key; a listing, and one request for each letter.
+    """The calls that are not started again, by key.
+
+    A listing, and for each letter one request, and one for each worker that died.
 
     Args:
         store: the `state` of the policy, or its URL.
@@ -98,7 +101,7 @@ class DeadLetters:
         text = self._place.records.get(NonEmptySafeStrTuple(_LETTERS, name), ITEM_NOT_AVAILABLE)
         if text is ITEM_NOT_AVAILABLE:
             raise KeyError(name)
-        return _parsed(name, json.loads(str(text)))
+        return _with_exits(self._place, _parsed(name, json.loads(str(text))))
 
     def __contains__(self, key: Any) -> bool:
         return NonEmptySafeStrTuple(_LETTERS, NonEmptySafeStrTuple(key)) in self._place.records
@@ -166,12 +169,21 @@ def told_of(loss: Loss) -> str:
     """Say in a line what is known of a death."""
     where = f"process {loss.pid} on {loss.host}"
     where += f" (worker {loss.worker})" if loss.worker else ""
-    return f"{where}, begun {_when(loss.began)}, exit {loss.exit}"
+    return f"{where}, begun {_when(loss.began)}"
 
 
 def _parsed(key: NonEmptySafeStrTuple, told: dict[str, Any]) -> DeadLetter:
     lost = tuple(Loss(**each) for each in told["lost"])
     return DeadLetter(**told | {"key": key, "lost": lost, "hosts": tuple(told["hosts"])})
+
+
+def _with_exits(place: Place, letter: DeadLetter) -> DeadLetter:
+    """Add what nannies have told since the letter was written."""
+    lost = tuple(
+        replace(each, exit=exit_of(place, each.host, each.worker, each.began))
+        for each in letter.lost
+    )
+    return replace(letter, lost=lost)
 
 
 def _lifted(record: Record, *, has_letter: bool) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
+from contextlib import contextmanager
 
 import pytest
 import tenacity
@@ -25,7 +27,7 @@ WAYS = [sync, later]
 
 def cluster_of(workers):
     return LocalCluster(
-        n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0"
     )
 
 
@@ -39,7 +41,6 @@ def whole():
 @pytest.fixture
 def client(whole):
     """The same, with all workers there."""
-    whole.cluster.scale(4)
     whole.wait_for_workers(4, timeout=60)
     return whole
 
@@ -69,6 +70,15 @@ def go(log):
     open(f"{log}.go", "w").close()
 
 
+@contextmanager
+def going_once(holds, log):
+    """Let the runs that wait go on as soon as this is true; the worker waits for its threads."""
+    waiting = threading.Thread(target=lambda: (until(holds), go(log)))
+    waiting.start()
+    yield
+    waiting.join()
+
+
 def check_gaps(log, least):
     begins = [line["at"] for line in told(log, "begins")]
     assert min(after - before for before, after in zip(begins, begins[1:])) >= least
@@ -86,7 +96,8 @@ def test_five_attempts_over_two_deaths_and_a_restart(client, store_url, store, l
     first = client.submit(way, given, log, plan, pure=False)
     state = "waiting" if fourth == "fails" else "running"
     until(lambda: runs(log) == 4 and lane(store)["state"] == state)
-    client.restart()
+    with going_once(lambda: record(store).get("free"), log):
+        client.restart()
     assert first.status == "cancelled"
     with pytest.raises(OSError, match="attempt 5") as caught:
         client.submit(way, given, log, plan, pure=False).result(timeout=60)
@@ -98,12 +109,16 @@ def test_five_attempts_over_two_deaths_and_a_restart(client, store_url, store, l
     assert record(store)["deaths"] == 2
 
 
-def test_a_new_cluster(client, store_url, store, log):
-    """It goes on where a cluster has ended that was closed."""
-    given, plan = policy(store_url, attempts=3), "fails waits returns"
-    with cluster_of(1) as cluster, Client(cluster) as other:
-        first = other.submit(sync, given, log, plan)  # noqa: F841 - one that nobody wants is not run
-        until(lambda: runs(log) == 2)
+@pytest.mark.parametrize("second", ["fails", "waits"])
+def test_a_new_cluster(client, store_url, store, log, second):
+    """It goes on where a cluster was closed, and with it an attempt that had begun."""
+    given, plan = policy(store_url, attempts=3), f"fails {second} returns"
+    state = "waiting" if second == "fails" else "running"
+    with cluster_of(1) as cluster:
+        with Client(cluster) as other:
+            first = other.submit(sync, given, log, plan)
+            until(lambda: runs(log) == 2 and lane(store)["state"] == state)
+        assert first.status == "cancelled"
     assert client.submit(sync, given, log, plan).result(timeout=60) == "attempt 3"
     check_gaps(log, 0.2)
     assert records(store) == []
@@ -197,12 +212,13 @@ def test_a_worker_that_retires(client, store_url, store, log, way):
     given, plan = policy(store_url, attempts=1), "waits returns"
     done = client.submit(way, given, log, plan, pure=False)
     until(lambda: runs(log) == 1)
-    client.retire_workers([lane(store)["worker"]])
+    with going_once(lambda: runs(log) == 2, log):
+        client.retire_workers([lane(store)["worker"]])
     assert done.result(timeout=60) == "attempt 2"
-    go(log)
     assert records(store) == []
     pids = [line["pid"] for line in told(log, "begins")]
     assert len({*pids}) == 2
+    client.cluster.scale(len(client.cluster.worker_spec) + 1)  # it does not miss who has retired
 
 
 def test_a_cluster_that_is_scaled_down(client, store_url, store, log):
@@ -216,6 +232,7 @@ def test_a_cluster_that_is_scaled_down(client, store_url, store, log):
     with pytest.raises(OSError, match="attempt 3"):
         done.result(timeout=60)
     assert records(store) == []
+    client.cluster.scale(4)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -229,7 +246,7 @@ def test_workers_that_are_threads(store_url, store, log, way):
                 threads_per_worker=1,
                 processes=False,
                 asynchronous=True,
-                dashboard_address=None,
+                dashboard_address=":0",
             ) as cluster,
             Client(cluster, asynchronous=True) as client,
         ):
