@@ -89,10 +89,7 @@ class FolderBlobs(BlobStore):
 
     def stat(self, name: str) -> Stat | None:
         path = self.where(name)
-        if io_retry.runner is None or self.is_cache:
-            found = look(path)
-        else:
-            found = repeated(look, path)
+        found = look(path) if io_retry.runner is None or self.is_cache else repeated(look, path)
         return None if found is None else stat_of(found)
 
     def read(self, name: str, unless: ETagIfExists = ITEM_NOT_AVAILABLE) -> Blob | None:
