@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, fields
-from functools import cached_property, partial, wraps
+from functools import cached_property, wraps
 from time import monotonic
 from typing import Any, ParamSpec, TypeVar
 
 from persidict import PersiDict
 from persidict_dask._digest import digest
-from persidict_dask._flights import finished, in_thread
+from persidict_dask._flights import in_thread
 from persidict_dask._names import name_of
 from persidict_dask._stats import count
-from persidict_dask._waiting import Away, Here
+from persidict_dask._waiting import Here
 from persidict_dask.coordination import _places as places
 from persidict_dask.retries._attempts import Attempts
 from persidict_dask.retries._breaker import CircuitBreaker
 from persidict_dask.retries._budget import RetryBudget
+from persidict_dask.retries._driving import attempt_async, driven, driven_async
 from persidict_dask.retries._leaving import leaving
 from persidict_dask.retries._rounds import Call, Steps, admitted, rounds
 from persidict_dask.retries._shown import shown
@@ -126,7 +125,7 @@ class RetryPolicy:
 
     def _call(self, call: Call, subject: Subject | None = None) -> Any:
         if self.state is not None:
-            return _driven(self._durable(call, subject, _attended()), call)
+            return driven(self._durable(call, subject, _attended()), call)
         probe = self._begin(call.name) if self._is_guarded else None
         started = monotonic()
         count(call.name, attempts=1)
@@ -144,17 +143,17 @@ class RetryPolicy:
                 return value
             first = Outcome(value)
         standing = Standing(outcome=first, started=started, probe=probe)
-        return _driven(rounds(self, call, Forgetful(), standing), call)
+        return driven(rounds(self, call, Forgetful(), standing), call)
 
     async def _call_async(self, call: Call, subject: Subject | None = None) -> Any:
         if self.state is not None:
             steps = self._durable(call, subject, _attended())
-            return await _driven_async(steps, call, asks=True)
+            return await driven_async(steps, call, asks=True)
         probe = await self._begin_async(call.name) if self._is_guarded else None
         started = monotonic()
         count(call.name, attempts=1)
         try:
-            first = await _attempt_async(call)
+            first = await attempt_async(call)
         except BaseException:
             self._abandon(probe)
             raise
@@ -162,7 +161,7 @@ class RetryPolicy:
             return first.value
         standing = Standing(outcome=first, started=started, probe=probe)
         steps = rounds(self, call, Forgetful(), standing)
-        return await _driven_async(steps, call, asks=self._is_guarded)
+        return await driven_async(steps, call, asks=self._is_guarded)
 
     def _durable(self, call: Call, subject: Subject | None, here: Here) -> Steps:
         """Make attempts that are written down, from where callers before this one have ended."""
@@ -296,86 +295,6 @@ def _attended() -> Here:
     """Tell where this runs; if its worker closes, that will be heard of."""
     leaving.attend()
     return Here.now()
-
-
-def _driven(steps: Steps, call: Call) -> Any:
-    """Make the attempts in this thread, which leaves its place on a worker while it waits."""
-    resume: Callable[[], float | None] = partial(next, steps)
-    while True:
-        try:
-            pause = resume()
-        except StopIteration as end:
-            outcome: Outcome = end.value
-            break
-        try:
-            answer = _attempt(call) if pause is None else _sleep(pause)
-        except BaseException as error:
-            resume = partial(steps.throw, error)
-        else:
-            resume = partial(steps.send, answer)
-    return outcome.get()
-
-
-async def _driven_async(steps: Steps, call: Call, *, asks: bool) -> Any:
-    """Make the attempts in this coroutine; what `asks` a store is done in threads."""
-    resume: Callable[[], float | None] = partial(next, steps)
-    while True:
-        pause, outcome, cut = await _resumed(resume, asks=asks)
-        if outcome is not None:
-            break
-        if cut is not None:
-            resume = partial(steps.throw, cut)
-            continue
-        try:
-            answer = await (_attempt_async(call) if pause is None else asyncio.sleep(pause))
-        except GeneratorExit:  # the coroutine is thrown away
-            steps.close()
-            raise
-        except BaseException as error:
-            resume = partial(steps.throw, error)
-        else:
-            resume = partial(steps.send, answer)
-    if cut is not None:
-        raise cut
-    return outcome.get()
-
-
-async def _resumed(
-    resume: Callable[[], float | None], *, asks: bool
-) -> tuple[float | None, Outcome | None, BaseException | None]:
-    """Return what the steps want next, or how they have ended, and a cancellation meanwhile."""
-    step = partial(_step, resume)
-    (pause, outcome), cut = (await finished(step)) if asks else (step(), None)
-    return pause, outcome, cut
-
-
-def _step(resume: Callable[[], float | None]) -> tuple[float | None, Outcome | None]:
-    """Keep the end of the steps apart from errors: it cannot be raised through a future."""
-    try:
-        return resume(), None
-    except StopIteration as end:
-        return None, end.value
-
-
-def _attempt(call: Call) -> Outcome:
-    try:
-        return Outcome(call.function(*call.args, **call.kwargs))
-    except Exception as error:
-        return Outcome(error=error)
-
-
-async def _attempt_async(call: Call) -> Outcome:
-    try:
-        return Outcome(await call.function(*call.args, **call.kwargs))
-    except Exception as error:
-        return Outcome(error=error)
-
-
-def _sleep(seconds: float) -> Outcome | None:
-    with Away() as away:
-        away.begin()
-        time.sleep(seconds)
-    return None
 
 
 def _is_classes(given: Any) -> bool:

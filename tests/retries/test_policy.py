@@ -15,7 +15,7 @@ import pytest
 import tenacity
 
 from persidict_dask import RetryPolicy
-from persidict_dask.retries import _policy
+from persidict_dask.retries import _driving
 
 FAST = tenacity.wait_fixed(0)
 
@@ -45,8 +45,8 @@ def slept(monkeypatch):
     async def sleep(seconds):
         waits.append(seconds)
 
-    monkeypatch.setattr(_policy.time, "sleep", waits.append)
-    monkeypatch.setattr(_policy.asyncio, "sleep", sleep)
+    monkeypatch.setattr(_driving.time, "sleep", waits.append)
+    monkeypatch.setattr(_driving.asyncio, "sleep", sleep)
     return waits
 
 

@@ -1,0 +1,95 @@
+"""Those who make the attempts: a thread, or a coroutine."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from persidict_dask._flights import finished
+from persidict_dask._waiting import Away
+from persidict_dask.retries._rounds import Call, Steps
+from persidict_dask.retries._standing import Outcome
+
+
+def driven(steps: Steps, call: Call) -> Any:
+    """Make the attempts in this thread, which leaves its place on a worker while it waits."""
+    resume: Callable[[], float | None] = partial(next, steps)
+    while True:
+        try:
+            pause = resume()
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            break
+        try:
+            answer = _attempt(call) if pause is None else _sleep(pause)
+        except BaseException as error:
+            resume = partial(steps.throw, error)
+        else:
+            resume = partial(steps.send, answer)
+    return outcome.get()
+
+
+async def driven_async(steps: Steps, call: Call, *, asks: bool) -> Any:
+    """Make the attempts in this coroutine; what `asks` a store is done in threads."""
+    resume: Callable[[], float | None] = partial(next, steps)
+    while True:
+        pause, outcome, cut = await _resumed(resume, asks=asks)
+        if outcome is not None:
+            break
+        if cut is not None:
+            resume = partial(steps.throw, cut)
+            continue
+        try:
+            answer = await (attempt_async(call) if pause is None else asyncio.sleep(pause))
+        except GeneratorExit:  # the coroutine is thrown away
+            steps.close()
+            raise
+        except BaseException as error:
+            resume = partial(steps.throw, error)
+        else:
+            resume = partial(steps.send, answer)
+    if cut is not None:
+        raise cut
+    return outcome.get()
+
+
+async def _resumed(
+    resume: Callable[[], float | None], *, asks: bool
+) -> tuple[float | None, Outcome | None, BaseException | None]:
+    """Return what the steps want next, or how they have ended, and a cancellation meanwhile."""
+    step = partial(_step, resume)
+    (pause, outcome), cut = (await finished(step)) if asks else (step(), None)
+    return pause, outcome, cut
+
+
+def _step(resume: Callable[[], float | None]) -> tuple[float | None, Outcome | None]:
+    """Keep the end of the steps apart from errors: it cannot be raised through a future."""
+    try:
+        return resume(), None
+    except StopIteration as end:
+        return None, end.value
+
+
+def _attempt(call: Call) -> Outcome:
+    try:
+        return Outcome(call.function(*call.args, **call.kwargs))
+    except Exception as error:
+        return Outcome(error=error)
+
+
+async def attempt_async(call: Call) -> Outcome:
+    """Make an attempt, and return what it comes to."""
+    try:
+        return Outcome(await call.function(*call.args, **call.kwargs))
+    except Exception as error:
+        return Outcome(error=error)
+
+
+def _sleep(seconds: float) -> Outcome | None:
+    with Away() as away:
+        away.begin()
+        time.sleep(seconds)
+    return None
