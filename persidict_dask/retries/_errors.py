@@ -23,7 +23,7 @@ def unpacked(told: dict[str, Any]) -> Exception:
     if told["pickle"] is not None:
         try:
             error = pickle.loads(base64.b64decode(told["pickle"]))
-        except Exception:  # its class is not to be had here
+        except Exception:  # its class is not to be had here, or makes none of what was kept
             error = None
         if isinstance(error, Exception):
             return error
@@ -35,9 +35,6 @@ def _pickled(error: Exception) -> str | None:
         import cloudpickle
 
         data: bytes = cloudpickle.dumps(error)
-        if len(data) > _LONGEST:
-            return None
-        pickle.loads(data)  # many errors can be pickled and not be made again
     except Exception:
         return None
-    return base64.b64encode(data).decode()
+    return base64.b64encode(data).decode() if len(data) <= _LONGEST else None

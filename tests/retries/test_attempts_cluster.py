@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from contextlib import contextmanager
+from itertools import pairwise
 
 import dask
 import pytest
@@ -90,10 +91,10 @@ def going_once(holds, log):
 
 def check_gaps(log, least):
     begins = [line["at"] for line in told(log, "begins")]
-    assert min(after - before for before, after in zip(begins, begins[1:])) >= least
+    assert min(after - before for before, after in pairwise(begins)) >= least
 
 
-# --- restarts ----------------------------------------------------------------------------------------
+# --- restarts -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -133,7 +134,7 @@ def test_a_new_cluster(client, store_url, store, log, second):
     assert records(store) == []
 
 
-# --- poison ------------------------------------------------------------------------------------------
+# --- poison -------------------------------------------------------------------------------------
 
 
 def refused(given, log, plan):
@@ -191,7 +192,7 @@ def test_killed_worker(client, store_url, store, log):
     assert records(store) == []
 
 
-# --- what Dask tries again -----------------------------------------------------------------------
+# --- what Dask tries again ----------------------------------------------------------------------
 
 
 def test_retries_of_dask_are_new_calls(client, store_url, store, log):
@@ -212,7 +213,7 @@ def test_reschedule_is_no_failure(client, store_url, store, log, way):
     assert records(store) == []
 
 
-# --- planned ends --------------------------------------------------------------------------------
+# --- planned ends -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -269,15 +270,13 @@ def test_workers_that_are_threads(store_url, store, log, way):
     assert records(store) == []
 
 
-# --- what travels --------------------------------------------------------------------------------
+# --- what travels -------------------------------------------------------------------------------
 
 
 def lost():
-    try:
-        raise AttemptLostError("gone") from OSError("before")
-    except AttemptLostError as error:
-        error.add_note("after 2 attempts")
-        raise
+    error = AttemptLostError("gone")
+    error.add_note("after 2 attempts")
+    raise error
 
 
 def test_errors_travel(client):

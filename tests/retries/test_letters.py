@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 
 import pytest
 import tenacity
@@ -13,13 +12,12 @@ from persidict_dask import (
     DeadLetters,
     QuarantinedCallError,
     RetryPolicy,
-    open_store,
     persist,
     process_stats,
 )
 from persidict_dask.coordination._places import Place
 from persidict_dask.coordination._records import Record
-from persidict_dask.retries import _attempts, _lanes, _letters
+from persidict_dask.retries import _attempts
 from tests.retries.durable import told
 from tests.retries.test_attempts import Caller, Calls, World, record, records
 
@@ -30,7 +28,7 @@ def store_url(tmp_path):
     return str(tmp_path / "store")
 
 
-# --- processes ---------------------------------------------------------------------------------------
+# --- processes ----------------------------------------------------------------------------------
 
 
 def test_two_deaths(tmp_path, store_url):
@@ -62,7 +60,7 @@ def test_two_deaths(tmp_path, store_url):
     assert records(calls.store) == []
 
 
-# --- one after the other -----------------------------------------------------------------------------
+# --- one after the other ------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -205,7 +203,7 @@ def test_living_callers_of_a_call_in_quarantine(caller, store):
     assert records(store) == []
 
 
-# --- broken off in the middle ------------------------------------------------------------------------
+# --- broken off in the middle -------------------------------------------------------------------
 
 
 class Cut(BaseException):
@@ -316,7 +314,7 @@ def test_a_release_before_the_only_death_is_in_the_record(caller, store, monkeyp
     assert DeadLetters(store).keys() == [told.value.key]
 
 
-# --- for people --------------------------------------------------------------------------------------
+# --- for people ---------------------------------------------------------------------------------
 
 
 def test_how_it_looks(caller, store, quarantined):
