@@ -425,6 +425,11 @@ class World:
             if not call() and call in self.beats:
                 self.beats.remove(call)
 
+    def end(self):
+        """Let no caller end in the middle of another test."""
+        for caller in self.callers:
+            caller._steps.close()
+
     def patch(self, monkeypatch):
         """Let all who look at records see this world."""
         plain = _lanes.now
@@ -442,7 +447,8 @@ def world(monkeypatch):
     """Processes of this host die when told, other hosts are seen by their records only."""
     world = World()
     world.patch(monkeypatch)
-    return world
+    yield world
+    world.end()
 
 
 NOWHERE = Here()

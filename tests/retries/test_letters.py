@@ -68,7 +68,8 @@ def world(monkeypatch):
     """Processes die when told."""
     world = World()
     world.patch(monkeypatch)
-    return world
+    yield world
+    world.end()
 
 
 @pytest.fixture(params=["folder", "memory"])

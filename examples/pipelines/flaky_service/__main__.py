@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +69,8 @@ def all_runs(args: argparse.Namespace) -> dict[str, Run]:
             with cluster(args.workers) as client:
                 client.run(missing, fetch, 1)  # workers have imported all before time is taken
                 records[key] = run(client, fetch, numbers, args.rate)
+        elif key not in records:
+            sys.exit(f"the pages are there, but not how they came: remove {args.store}")
     return {name: records[key] for key, name in NAMES.items()}
 
 
