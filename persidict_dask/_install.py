@@ -43,10 +43,10 @@ class Installed:
 
         Also what another client has installed since: a cluster has one. The figures are lost.
         """
+        _tell(self._address, {}, None)  # first: the client may be closed
         return self._client.sync(self._uninstall)
 
     async def _uninstall(self) -> None:
-        _tell(self._address, {}, None)
         if await self._client.run_on_scheduler(is_on_workers):
             await self._client.unregister_worker_plugin(NAME)
             await self._client.unregister_worker_plugin(NAME, nanny=True)
@@ -92,12 +92,22 @@ def install(
         prometheus: add `dask_persidict_*` to the scheduler's `/metrics`, if `prometheus_client` is
             installed there.
     """
+    _check_client(client)
     if retry is not None and not isinstance(retry, RetryPolicy):
         raise TypeError(f"retry is a RetryPolicy, not {retry!r}")
+    if stores is not None and not isinstance(stores, Mapping):
+        raise TypeError(f"stores are given by name, as in {{'state': store}}, not {stores!r}")
     refs = {name: _reference(name, store) for name, store in (stores or {}).items()}
     ears = scheduler_plugin(dashboard=bool(dashboard), prometheus=bool(prometheus))
     asked: Any = client
     return asked.sync(_install, client, refs, retry, ears)
+
+
+def _check_client(client: Any) -> None:
+    from distributed import Client
+
+    if not isinstance(client, Client):
+        raise TypeError(f"a client is a distributed.Client, not {client!r}")
 
 
 async def _install(

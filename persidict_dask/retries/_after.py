@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -10,11 +11,16 @@ from typing import Any
 
 def retry_after(error: BaseException | None) -> float:
     """Return the seconds that an exception, or the HTTP response in it, asks for; else 0."""
-    for told in (getattr(error, "retry_after", None), _header(error)):
-        seconds = _seconds(told)
-        if seconds > 0:
-            return seconds
+    for ask in (_attribute, _header):
+        with suppress(Exception):  # what cannot tell it must not take the place of the error
+            seconds = _seconds(ask(error))
+            if seconds > 0:
+                return seconds
     return 0.0
+
+
+def _attribute(error: Any) -> Any:
+    return getattr(error, "retry_after", None)
 
 
 def _header(error: Any) -> Any:

@@ -13,6 +13,9 @@ from persidict_dask._waiting import Away
 from persidict_dask.retries._rounds import Call, Steps
 from persidict_dask.retries._standing import Outcome
 
+_LONGEST = 365 * 86400.0
+"""Seconds; clocks cannot wait for ever, and somebody may have asked for that."""
+
 
 def driven(steps: Steps, call: Call) -> Any:
     """Make the attempts in this thread, which leaves its place on a worker while it waits."""
@@ -43,7 +46,7 @@ async def driven_async(steps: Steps, call: Call, *, asks: bool) -> Any:
             resume = partial(steps.throw, cut)
             continue
         try:
-            answer = await (attempt_async(call) if pause is None else asyncio.sleep(pause))
+            answer = await (attempt_async(call) if pause is None else _sleep_async(pause))
         except GeneratorExit:  # the coroutine is thrown away
             steps.close()
             raise
@@ -91,5 +94,9 @@ async def attempt_async(call: Call) -> Outcome:
 def _sleep(seconds: float) -> Outcome | None:
     with Away() as away:
         away.begin()
-        time.sleep(seconds)
+        time.sleep(min(seconds, _LONGEST))
     return None
+
+
+async def _sleep_async(seconds: float) -> None:
+    await asyncio.sleep(min(seconds, _LONGEST))

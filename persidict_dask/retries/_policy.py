@@ -6,12 +6,15 @@ import inspect
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, fields
 from functools import cached_property, wraps
+from numbers import Real
 from time import monotonic
+from types import CodeType
 from typing import Any, ParamSpec, TypeVar
 
 from persidict import PersiDict
 from persidict_dask._digest import digest
 from persidict_dask._flights import in_thread
+from persidict_dask._inference import is_inferring
 from persidict_dask._names import name_of
 from persidict_dask._stats import count
 from persidict_dask._waiting import Here
@@ -65,18 +68,20 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         if isinstance(self.attempts, bool) or not (
-            isinstance(self.attempts, int) or callable(self.attempts)
+            isinstance(self.attempts, int) or _is_asked_now(self.attempts)
         ):
             raise TypeError(f"attempts is an int or a stop of tenacity, not {self.attempts!r}")
         if isinstance(self.attempts, int) and self.attempts < 1:
             raise ValueError(f"attempts must be at least 1, not {self.attempts}")
-        if self.wait is not None and not callable(self.wait):
+        if self.wait is not None and not _is_asked_now(self.wait):
             raise TypeError(f"wait is a wait of tenacity, such as wait_fixed(1), not {self.wait!r}")
+        if _is_coroutine_function(self.retry_on):
+            raise TypeError(f"retry_on must tell at once, and {self.retry_on!r} is to be awaited")
         if not callable(self.retry_on) or isinstance(self.retry_on, type):
             _check_classes("retry_on", self.retry_on)
         _check_classes("fatal", self.fatal)
-        if self.deadline is not None and not self.deadline > 0:
-            raise ValueError(f"deadline must be a positive number of seconds, not {self.deadline}")
+        if self.deadline is not None:
+            _check_seconds("deadline", self.deadline)
         _check_class("budget", self.budget, RetryBudget)
         _check_class("breaker", self.breaker, CircuitBreaker)
         places.whole("poison_after", self.poison_after)
@@ -87,22 +92,25 @@ class RetryPolicy:
         """Decorate a function or a coroutine function."""
         if not callable(function) or isinstance(function, type):
             raise TypeError(f"a policy decorates functions, not {function!r}")
-        if inspect.iscoroutinefunction(function):
+        if _is_coroutine_function(function):
 
             @wraps(function)
             async def retried_async(*args: Any, **kwargs: Any) -> Any:
-                return await self.call_async(function, *args, **kwargs)
+                return await self._call_async(Call(name_of(function), function, args, kwargs))
 
             return retried_async  # type: ignore[return-value]
 
+        _check_runs_now(function)
+
         @wraps(function)
         def retried(*args: P.args, **kwargs: P.kwargs) -> R:
-            return self.call(function, *args, **kwargs)
+            return self._call(Call(name_of(function), function, args, kwargs))  # type: ignore[no-any-return]
 
         return retried
 
     def call(self, f: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function, and again as the policy says."""
+        _check_runs_now(f)
         return self._call(Call(name_of(f), f, args, kwargs))  # type: ignore[no-any-return]
 
     async def call_async(
@@ -125,6 +133,8 @@ class RetryPolicy:
 
     def _call(self, call: Call, subject: Subject | None = None) -> Any:
         if self.state is not None:
+            if is_inferring():
+                return call.function(*call.args, **call.kwargs)
             return driven(self._durable(call, subject, _attended()), call)
         probe = self._begin(call.name) if self._is_guarded else None
         started = monotonic()
@@ -132,6 +142,9 @@ class RetryPolicy:
         try:
             value = call.function(*call.args, **call.kwargs)
         except Exception as error:
+            if is_inferring():  # with arguments that are made up; Dask does without
+                self._abandon(probe)
+                raise
             first = Outcome(error=error)
         except BaseException:
             self._abandon(probe)
@@ -299,6 +312,36 @@ def _attended() -> Here:
 
 def _is_classes(given: Any) -> bool:
     return isinstance(given, (type, tuple))
+
+
+def _is_asked_now(given: Any) -> bool:
+    """True for what answers when it is called, as stops and waits do; not for their classes."""
+    return callable(given) and not isinstance(given, type) and not _is_coroutine_function(given)
+
+
+def _is_coroutine_function(given: Any) -> bool:
+    """True for objects too that are called with `await`."""
+    called = getattr(type(given), "__call__", None)  # noqa: B004  # to look at it
+    return any(map(inspect.iscoroutinefunction, (given, called)))
+
+
+_RUNS_LATER = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR | inspect.CO_COROUTINE
+
+
+def _check_runs_now(function: Any) -> None:
+    """Refuse what fails only after the call has returned, where no policy sees it."""
+    code = getattr(function, "__code__", None)
+    if isinstance(code, CodeType) and code.co_flags & _RUNS_LATER:
+        is_awaited = code.co_flags & inspect.CO_COROUTINE
+        what = "is to be awaited: use call_async" if is_awaited else "is a generator function"
+        raise TypeError(f"nothing fails while {name_of(function)} is called: it {what}")
+
+
+def _check_seconds(what: str, given: Any) -> None:
+    if isinstance(given, bool) or not isinstance(given, Real):
+        raise TypeError(f"{what} is a number of seconds, not {given!r}")
+    if not float(given) > 0:
+        raise ValueError(f"{what} must be a positive number of seconds, not {given}")
 
 
 def _check_classes(what: str, given: Any) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import SimpleNamespace
 
 import cloudpickle
@@ -672,15 +673,15 @@ def fails(monkeypatch):
                 return plain(self, *args)
             if is_made:
                 plain(self, *args)
-            raise error
+            raise error()  # a new one: its traceback keeps alive who has got it
 
         monkeypatch.setattr(Record, name, step)
 
     return make
 
 
-AWAY = ConnectionError("the store is away")
-UNKNOWN = OutcomeUnknownError("x", backend="x", operation="x")
+AWAY = partial(ConnectionError, "the store is away")
+UNKNOWN = partial(OutcomeUnknownError, "x", backend="x", operation="x")
 
 
 def failing(log):

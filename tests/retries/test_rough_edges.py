@@ -1,0 +1,166 @@
+"""Odd errors, odd settings and odd functions: the error itself comes out, or a clear refusal."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tenacity
+import tenacity.asyncio
+
+from persidict_dask import RetryPolicy
+from persidict_dask.retries import _driving
+
+TWICE = RetryPolicy(attempts=2, wait=tenacity.wait_none())
+
+
+class Unhelpful(OSError):
+    @property
+    def retry_after(self):
+        raise RuntimeError("not told")
+
+    @property
+    def response(self):
+        raise RuntimeError("no response")
+
+
+class Untold:
+    def get(self, name):
+        raise RuntimeError("not told")
+
+
+def with_attributes(**attributes):
+    error = OSError("odd")
+    vars(error).update(attributes)
+    return error
+
+
+ODD = [
+    Unhelpful("odd"),
+    with_attributes(retry_after=np.array([1, 2])),
+    with_attributes(retry_after=float("nan")),
+    with_attributes(retry_after=-3),
+    with_attributes(retry_after="soon"),
+    with_attributes(response={"ResponseMetadata": None}),
+    with_attributes(response=SimpleNamespace(headers=Untold())),
+]
+
+
+@pytest.mark.parametrize("error", ODD, ids=lambda error: str(vars(error)))
+def test_an_error_that_cannot_say_how_long_to_wait_is_waited_for_as_the_policy_says(error):
+    calls = []
+
+    def fails():
+        calls.append(1)
+        raise error
+
+    with pytest.raises(OSError, match="odd") as caught:
+        TWICE.call(fails)
+    assert caught.value is error
+    assert len(calls) == 2
+
+
+def test_an_attribute_that_fails_does_not_hide_the_header():
+    class Half(Unhelpful):
+        response = SimpleNamespace(headers={"Retry-After": "7"})
+
+    class Enough(Exception):
+        pass
+
+    def wait(seconds):
+        raise Enough(seconds)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Enough, match=r"7\.0"):
+        patch.setattr(_driving.time, "sleep", wait)
+        TWICE.call(fails_with(Half("half")))
+
+
+def fails_with(error):
+    def fails():
+        raise error
+
+    return fails
+
+
+@pytest.mark.parametrize("asked", [1e18, float("inf")])
+def test_waits_that_no_clock_knows_are_long_waits(monkeypatch, asked):
+    waits = []
+
+    async def sleep(seconds):
+        waits.append(seconds)
+
+    monkeypatch.setattr(_driving.time, "sleep", waits.append)
+    monkeypatch.setattr(_driving.asyncio, "sleep", sleep)
+    policy = RetryPolicy(attempts=2, wait=lambda state: asked)
+    with pytest.raises(OSError, match="down"):
+        policy.call(fails_with(OSError("down")))
+
+    @policy
+    async def fails():
+        raise OSError("down")
+
+    with pytest.raises(OSError, match="down"):
+        asyncio.run(fails())
+    assert waits == [365 * 86400.0] * 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"deadline": "3"}, "a number of seconds, not '3'"),
+        ({"deadline": timedelta(seconds=3)}, "a number of seconds, not datetime.timedelta"),
+        ({"deadline": True}, "a number of seconds, not True"),
+        ({"attempts": tenacity.stop_after_attempt}, "an int or a stop of tenacity"),
+        ({"wait": tenacity.wait_fixed}, "a wait of tenacity, such as"),
+        ({"wait": timedelta(seconds=1)}, "a wait of tenacity, such as"),
+        ({"retry_on": tenacity.asyncio.retry_if_result(lambda value: True)}, "at once"),
+    ],
+)
+def test_settings_of_another_kind_are_refused_in_words(settings, told):
+    with pytest.raises(TypeError, match=told):
+        RetryPolicy(**settings)
+
+
+def test_numbers_of_numpy_are_deadlines():
+    assert RetryPolicy(deadline=np.int64(3)).deadline == 3
+
+
+def generator():
+    yield 1
+
+
+async def async_generator():
+    yield 1
+
+
+@pytest.mark.parametrize("function", [generator, async_generator])
+def test_generator_functions_are_refused(function):
+    with pytest.raises(TypeError, match=f"while .*{function.__name__} is called"):
+        TWICE(function)
+    with pytest.raises(TypeError, match="is a generator function"):
+        TWICE.call(function)
+
+
+class Async:
+    def __init__(self):
+        self.calls = 0
+
+    async def __call__(self):
+        self.calls += 1
+        if self.calls < 2:
+            raise OSError("once")
+        return self.calls
+
+
+def test_a_coroutine_function_is_not_called_as_if_it_were_none():
+    with pytest.raises(TypeError, match="use call_async"):
+        TWICE.call(Async().__call__)
+
+
+@pytest.mark.parametrize("decorated", [lambda: Async(), lambda: partial(Async().__call__)])
+def test_objects_that_are_awaited_are_tried_again(decorated):
+    assert asyncio.run(TWICE(decorated())()) == 2
