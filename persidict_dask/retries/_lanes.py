@@ -80,10 +80,18 @@ def new_lane(here: Here) -> Fields:
 
 
 def taken_over(lane: Fields, here: Here) -> Fields:
-    """Return a free lane in the hands of this caller; one that was released runs at once."""
+    """Return a free lane in the hands of this caller.
+
+    One that was released runs at once, if it is the same task that goes on elsewhere, and its last
+    attempt does not count. In another cluster it has been broken off.
+    """
     at = now()
     mine = lane | {"first": moment_at(at - spent(lane), at)} | _of_mine(here)
-    return begun(mine) if lane["state"] == RELEASED else mine
+    if lane["state"] != RELEASED:
+        return mine
+    if lane["task"] and lane["task"] != here.task:
+        return mine | {"state": LOST}
+    return begun(mine | {"attempts": lane["attempts"] - 1})
 
 
 def is_of_here(lane: Fields) -> bool:
@@ -111,12 +119,10 @@ def begun(lane: Fields) -> Fields:
 
 
 def left(lane: Fields, *, counts: bool) -> Fields:
-    """Return the lane for the next caller, with or without the attempt that was under way."""
+    """Return the lane for the next caller; the attempt under way may be taken back."""
     if lane["state"] != RUNNING:
         return lane
-    return lane | (
-        {"state": LOST} if counts else {"state": RELEASED, "attempts": lane["attempts"] - 1}
-    )
+    return lane | {"state": LOST if counts else RELEASED}
 
 
 def waiting(lane: Fields, pause: float) -> Fields:
@@ -161,7 +167,11 @@ def set_free(fields: Fields, owner: str, *, counts: bool) -> Fields:
 def withdrawn(fields: Fields, owner: str) -> Fields:
     """Return the record as if the owner had never taken its lane."""
     fields = set_free(fields, owner, counts=False)
-    return fields | {"free": [lane for lane in fields["free"] if lane["attempts"]]}
+    *others, mine = fields["free"]
+    if mine["state"] != RELEASED:
+        return fields
+    # whoever goes on, the attempt has not been made
+    return fields | {"free": [*others, mine | {"task": ""}] if mine["attempts"] > 1 else others}
 
 
 def buried(fields: Fields, watch: Watch) -> Fields:

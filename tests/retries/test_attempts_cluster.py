@@ -235,11 +235,24 @@ def test_a_cluster_that_is_scaled_down(client, store_url, store, log):
     done = client.submit(sync, given, log, plan, pure=False)
     until(lambda: runs(log) == 2)
     client.cluster.scale(0)
-    until(lambda: [lane["attempts"] for lane in record(store).get("free", [])] == [1])
+    until(lambda: [lane["state"] for lane in record(store).get("free", [])] == ["released"])
     go(log)
     client.cluster.scale(1)
     with pytest.raises(OSError, match="attempt 3"):
         done.result(timeout=60)
+    assert records(store) == []
+
+
+def test_a_cluster_that_is_closed_before_its_client(client, store_url, store, log):
+    """To its workers it looks like becoming smaller; but the task goes on in no other."""
+    given = policy(store_url, attempts=2)
+    with cluster_of(1) as cluster, Client(cluster) as other:
+        other.submit(sync, given, log, "fails waits fails", pure=False)
+        until(lambda: runs(log) == 2)
+        cluster.close()
+    with pytest.raises(OSError, match="attempt 1"):
+        client.submit(sync, given, log, "fails waits fails", pure=False).result(timeout=60)
+    assert runs(log) == 2
     assert records(store) == []
 
 
