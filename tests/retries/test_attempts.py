@@ -763,6 +763,18 @@ def reschedules():
     raise Reschedule
 
 
+@pytest.mark.parametrize("cluster", ["the same", "another"])
+def test_an_attempt_that_was_given_back(caller, world, store, cluster):
+    """It is made again by the task that goes on; in another cluster it was the last that counts."""
+    one = caller(here=Here("the same 't'", "w1"))
+    assert one.begin() is None
+    one._steps.gi_frame.f_locals["attempts"].release(counts=False)
+    two = caller(here=Here(f"{cluster} 't'", "w2"))
+    assert two.begin() == (None if cluster == "the same" else 8)
+    assert lane(store)["attempts"] == 1
+    assert record(store).get("deaths", 0) == 0
+
+
 def test_a_reschedule_that_cannot_be_noted(world, store, fails):
     from distributed import Reschedule
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from types import SimpleNamespace
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 import tenacity
 import tenacity.asyncio
+from distributed import Client
 
-from persidict_dask import RetryPolicy
+from persidict_dask import RetryPolicy, install, worker_store
+from persidict_dask._defaults import default_policy
 from persidict_dask.retries import _driving
 
 TWICE = RetryPolicy(attempts=2, wait=tenacity.wait_none())
@@ -50,7 +53,7 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("error", ODD, ids=lambda error: str(vars(error)))
+@pytest.mark.parametrize("error", ODD, ids=range(len(ODD)))
 def test_an_error_that_cannot_say_how_long_to_wait_is_waited_for_as_the_policy_says(error):
     calls = []
 
@@ -164,3 +167,55 @@ def test_a_coroutine_function_is_not_called_as_if_it_were_none():
 @pytest.mark.parametrize("decorated", [lambda: Async(), lambda: partial(Async().__call__)])
 def test_objects_that_are_awaited_are_tried_again(decorated):
     assert asyncio.run(TWICE(decorated())()) == 2
+
+
+# --- meta inference -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_durable", [False, True])
+def test_made_up_calls_are_made_once_and_not_written_down(tmp_path, monkeypatch, is_durable):
+    import dask.array as da
+
+    monkeypatch.setattr(_driving.time, "sleep", pytest.fail)
+    state = tmp_path / "state" if is_durable else None
+    made_up = []
+
+    @RetryPolicy(state=state, wait=tenacity.wait_fixed(60))
+    def half(x):
+        if x.size == 0:
+            made_up.append(x)
+            raise OSError("there is nothing in it")
+        return x / 2
+
+    array = da.ones(4, chunks=2).map_blocks(half, dtype=float)
+    assert len(made_up) == 1
+    assert not is_durable or not state.exists()
+    assert array.sum().compute(scheduler="sync") == 2
+
+
+# --- install --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"client": None}, "a client is a distributed.Client, not None"),
+        ({"client": "tcp://host:8786"}, "a client is a distributed.Client"),
+        ({"stores": ["state"]}, "stores are given by name"),
+    ],
+)
+def test_install_refuses_in_words(settings, told):
+    with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
+        with pytest.raises(TypeError, match=told):
+            install(**{"client": client} | settings)
+
+
+def test_what_was_installed_here_can_be_taken_back_after_the_client_was_closed(tmp_path):
+    with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
+        installed = install(client, stores={"state": tmp_path}, retry=TWICE)
+        assert default_policy() is TWICE
+    with suppress(Exception):  # the cluster is gone
+        installed.uninstall()
+    assert default_policy() is None
+    with pytest.raises(KeyError):
+        worker_store("state")
