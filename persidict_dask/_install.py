@@ -92,12 +92,12 @@ def install(
         prometheus: add `dask_persidict_*` to the scheduler's `/metrics`, if `prometheus_client` is
             installed there.
     """
-    _check_client(client)
     if retry is not None and not isinstance(retry, RetryPolicy):
         raise TypeError(f"retry is a RetryPolicy, not {retry!r}")
     if stores is not None and not isinstance(stores, Mapping):
         raise TypeError(f"stores are given by name, as in {{'state': store}}, not {stores!r}")
     refs = {name: _reference(name, store) for name, store in (stores or {}).items()}
+    _check_client(client)
     ears = scheduler_plugin(dashboard=bool(dashboard), prometheus=bool(prometheus))
     asked: Any = client
     return asked.sync(_install, client, refs, retry, ears)

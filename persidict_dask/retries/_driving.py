@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -10,11 +12,25 @@ from typing import Any
 
 from persidict_dask._flights import finished
 from persidict_dask._waiting import Away
+from persidict_dask.cluster._compat import step_aside
 from persidict_dask.retries._rounds import Call, Steps
 from persidict_dask.retries._standing import Outcome
 
 _LONGEST = 365 * 86400.0
 """Seconds; clocks cannot wait for ever, and somebody may have asked for that."""
+
+_MOST = 500
+"""Threads that wait without a place: while a service is down a worker starts task after task."""
+_aside = threading.Semaphore(_MOST)
+
+
+def _free_places() -> None:
+    global _aside  # noqa: PLW0603  # the only way to give the child others
+    _aside = threading.Semaphore(_MOST)  # the threads of the parent do not wait here
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_places)
 
 
 def driven(steps: Steps, call: Call) -> Any:
@@ -92,11 +108,19 @@ async def attempt_async(call: Call) -> Outcome:
 
 
 def _sleep(seconds: float) -> Outcome | None:
-    with Away() as away:
-        away.begin()
-        time.sleep(min(seconds, _LONGEST))
+    seconds, aside = min(seconds, _LONGEST), _aside
+    if not aside.acquire(blocking=False):
+        time.sleep(seconds)
+        return None
+    try:
+        with Away() as away:
+            away.begin()
+            time.sleep(seconds)
+    finally:
+        aside.release()
     return None
 
 
 async def _sleep_async(seconds: float) -> None:
+    step_aside()
     await asyncio.sleep(min(seconds, _LONGEST))

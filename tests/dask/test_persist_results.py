@@ -249,7 +249,7 @@ def test_seconds_saved_are_known_from_notes(store):
 
     f(1)
     f._results.annotate(f.key_of(1), f.provenance(1) | {"seconds": 100.0})
-    _stats._process.by_name.pop(name)
+    _stats._process.counts.pop(name)
     assert f.stats().seconds_saved == 0
     f(1)
     f(1)

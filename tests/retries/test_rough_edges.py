@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -176,9 +178,9 @@ def test_objects_that_are_awaited_are_tried_again(decorated):
 def test_made_up_calls_are_made_once_and_not_written_down(tmp_path, monkeypatch, is_durable):
     import dask.array as da
 
-    monkeypatch.setattr(_driving.time, "sleep", pytest.fail)
     state = tmp_path / "state" if is_durable else None
-    made_up = []
+    made_up, waits = [], []
+    monkeypatch.setattr(_driving.time, "sleep", waits.append)
 
     @RetryPolicy(state=state, wait=tenacity.wait_fixed(60))
     def half(x):
@@ -188,9 +190,88 @@ def test_made_up_calls_are_made_once_and_not_written_down(tmp_path, monkeypatch,
         return x / 2
 
     array = da.ones(4, chunks=2).map_blocks(half, dtype=float)
-    assert len(made_up) == 1
+    assert (len(made_up), waits) == (1, [])
     assert not is_durable or not state.exists()
     assert array.sum().compute(scheduler="sync") == 2
+
+
+# --- places on workers ----------------------------------------------------------------------------
+
+
+def one_place():
+    return Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=":0")
+
+
+@pytest.fixture
+def client():
+    with one_place() as client:
+        yield client
+
+
+def wait_for(condition):
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+gate = threading.Event()
+tries = []
+
+
+async def passes():
+    if not gate.is_set():
+        raise OSError("the gate is closed")
+    return "passed"
+
+
+def passes_now(number):
+    tries.append(number)
+    if not gate.is_set():
+        raise OSError("the gate is closed")
+    return "passed"
+
+
+def opens():
+    gate.set()
+
+
+@pytest.mark.parametrize("key", ["waits", ("it's", 0)])
+@pytest.mark.parametrize("is_durable", [False, True])
+def test_a_coroutine_that_waits_gives_its_place_to_another_task(client, tmp_path, key, is_durable):
+    state = tmp_path / "state" if is_durable else None
+    gate.clear()
+    policy = RetryPolicy(attempts=10**6, wait=tenacity.wait_fixed(0.02), state=state)
+    waiting = client.submit(policy.call_async, passes, key=key)
+    opening = client.submit(opens, pure=False)
+    try:
+        opening.result(timeout=10)
+        assert waiting.result(timeout=10) == "passed"
+    finally:
+        gate.set()
+
+
+def test_so_many_threads_wait_without_a_place_and_no_more(client, monkeypatch):
+    """Each of them is a thread: with one free place aside, the second task keeps its own."""
+    monkeypatch.setattr(_driving, "_aside", threading.Semaphore(1))
+    gate.clear()
+    tries.clear()
+    policy = RetryPolicy(attempts=10**6, wait=tenacity.wait_fixed(0.02))
+    waiting = [client.submit(policy.call, passes_now, n, pure=False) for n in range(5)]
+    try:
+        wait_for(lambda: len(tries) > 20)
+        assert len(set(tries)) == 2
+    finally:
+        gate.set()
+    assert client.gather(waiting) == ["passed"] * 5
+
+
+def test_coroutines_outside_of_tasks_have_no_place_to_give(client):
+    async def twice():
+        return await TWICE(Async())()
+
+    assert asyncio.run(twice()) == 2
+    assert list(client.run(twice).values()) == [2]
 
 
 # --- install --------------------------------------------------------------------------------------
@@ -204,14 +285,13 @@ def test_made_up_calls_are_made_once_and_not_written_down(tmp_path, monkeypatch,
         ({"stores": ["state"]}, "stores are given by name"),
     ],
 )
-def test_install_refuses_in_words(settings, told):
-    with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
-        with pytest.raises(TypeError, match=told):
-            install(**{"client": client} | settings)
+def test_install_refuses_in_words(client, settings, told):
+    with pytest.raises(TypeError, match=told):
+        install(**{"client": client} | settings)
 
 
 def test_what_was_installed_here_can_be_taken_back_after_the_client_was_closed(tmp_path):
-    with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
+    with one_place() as client:
         installed = install(client, stores={"state": tmp_path}, retry=TWICE)
         assert default_policy() is TWICE
     with suppress(Exception):  # the cluster is gone

@@ -133,9 +133,10 @@ class Fleet:
 
     def chaos(self, kind: str, steps: int, *, more: int, stop: float, stops: int) -> None:
         """Let so many things happen between the faults: kills, and stops of so many seconds."""
-        faults = ["stop"] * stops + ["kill"] * (steps - stops)
+        first = (steps - stops) // 2  # others may do all the rest while one is stopped
+        faults = ["stop"] * stops + ["kill"] * (steps - stops - first)
         self.chance.shuffle(faults)
-        for fault in faults:
+        for fault in ["kill"] * first + faults:
             self.wait_for(kind, more)
             if not self.living():
                 return

@@ -11,7 +11,7 @@ from persidict_dask.coordination import WorkQueue, inspect
 from tests.coordination.faults.fleet import Fleet, Puppet, until
 from tests.coordination.faults.worker import LARGE
 
-ITEMS = int(os.environ.get("FAULTS_ITEMS", "300"))
+ITEMS = int(os.environ.get("FAULTS_ITEMS", "600"))
 PROCESSES = int(os.environ.get("FAULTS_PROCESSES", "4"))
 FAULTS = max(12, ITEMS // 150)
 
