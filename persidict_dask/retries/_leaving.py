@@ -72,7 +72,7 @@ class _Leaving:
     def is_closing(self, here: Here) -> bool:
         """True if the worker of this process is being closed."""
         known = self._workers.get(here.worker)
-        return known is not None and known.status.name.startswith("clos")
+        return known is not None and known.status.name in _CLOSING
 
     def is_wanted(self, here: Here) -> bool:
         """True if the scheduler gives the task of a worker that closes to another one.
@@ -103,6 +103,7 @@ class _Leaving:
             call.release(counts=not self.is_wanted(call.here))
 
 
+_CLOSING = ("closing", "closing_gracefully", "closed")
 _RUNNING = ("executing", "long-running")
 
 leaving = _Leaving()
