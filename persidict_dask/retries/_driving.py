@@ -112,12 +112,12 @@ def _sleep(seconds: float) -> Outcome | None:
     if not aside.acquire(blocking=False):
         time.sleep(seconds)
         return None
-    try:
-        with Away() as away:
+    with Away() as away:
+        try:
             away.begin()
             time.sleep(seconds)
-    finally:
-        aside.release()
+        finally:  # sooner than a place is found again: others leave theirs for it
+            aside.release()
     return None
 
 

@@ -276,4 +276,5 @@ def _note(error: Exception | None, why: str, attempts: int, waits: list[float]) 
     if error is not None:
         waited = ", ".join(f"{pause:.3g}" for pause in waits)
         told = f", with waits of {waited} s" if waits else ""
-        error.add_note(f"after {attempts} attempt{'s' * (attempts > 1)}{told}: {why}")
+        with suppress(Exception):  # errors may be frozen; the note must not take their place
+            error.add_note(f"after {attempts} attempt{'s' * (attempts > 1)}{told}: {why}")
