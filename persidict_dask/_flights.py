@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from persidict import NonEmptySafeStrTuple
 from persidict_dask import _claims
 from persidict_dask._claims import Claim, Claims, Held
-from persidict_dask._waiting import Away, current_task
+from persidict_dask._waiting import Away, current_task, step_aside
 from persidict_dask._warn import warn_caller
 
 MISSING: Final = object()
@@ -288,6 +288,8 @@ async def _carried_out(
 ) -> Any:
     if cancelled is not None:
         raise cancelled
+    if isinstance(step, Pause | Join):
+        step_aside()
     if isinstance(step, Pause):
         return await asyncio.sleep(step.seconds)
     if isinstance(step, Join):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import time
+from contextlib import suppress
 from typing import Any, NamedTuple, Self
 
 _PATIENCE = 10.0  # seconds
@@ -42,15 +44,41 @@ class Away:
         self.end()
 
 
+def step_aside() -> None:
+    """Give the place of this coroutine on its worker to another task, for as long as it runs.
+
+    For threads there is `Away`. Does nothing outside of tasks, and after the first time.
+    """
+    workers: Any = sys.modules.get("distributed.worker")
+    if workers is None:
+        return
+    with suppress(ValueError, AttributeError):
+        worker, key = workers.get_worker(), _key_of_coroutine()
+        for task in list(worker.state.executing):
+            if key == repr(task.key):
+                _secede(worker, task)
+
+
+def _secede(worker: Any, task: Any) -> None:
+    from distributed.worker_state_machine import SecedeEvent
+
+    taken = time.time() - (task.start_time or time.time())
+    left = SecedeEvent(key=task.key, compute_duration=taken, stimulus_id=f"secede-{time.time()}")
+    worker.loop.add_callback(worker.handle_stimulus, left)
+
+
 def current_task() -> str:
     """Name the task of Dask that this thread runs, and its cluster; nothing outside of tasks."""
     state = _task_state()
     if state is None:
         return ""
-    scheduler = state.execution_state["worker"].scheduler.address
-    # an address that means another machine on each machine names no cluster
-    is_shared = scheduler.startswith(("tcp://", "tls://")) and "//127." not in scheduler
-    return f"{scheduler} {state.key!r}" if is_shared else ""
+    task = f"{state.execution_state['worker'].scheduler.address} {state.key!r}"
+    return task if is_shared(task) else ""
+
+
+def is_shared(task: str) -> bool:
+    """True if the address of its scheduler means the same on all hosts."""
+    return task.startswith(("tcp://", "tls://")) and "//127." not in task
 
 
 class Here(NamedTuple):
@@ -70,17 +98,27 @@ class Here(NamedTuple):
             return cls()
         try:
             worker = workers.get_worker()
-            return cls(f"{worker.scheduler.address} {_key_here(worker)}", str(worker.address))
-        except (ValueError, LookupError):
+        except ValueError:
             return cls()
+        key = _key_here(worker)
+        return cls(f"{worker.scheduler.address} {key}" if key else "", str(worker.address))
 
 
 def _key_here(worker: Any) -> str:
     try:
         return repr(worker.get_current_task())
-    except LookupError:  # a coroutine: its worker runs it under the name of `execute(key)`
+    except LookupError:
+        return _key_of_coroutine()
+
+
+def _key_of_coroutine() -> str:
+    """Its worker runs it under the name `execute(key)`; what it starts itself has other names."""
+    try:
         running = asyncio.current_task()
-        return running.get_name() if running is not None else ""
+    except RuntimeError:  # a thread
+        return ""
+    name = running.get_name() if running is not None else ""
+    return name[len("execute(") : -1] if name.startswith("execute(") else ""
 
 
 def _rejoin(patience: float) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import time
 from contextlib import suppress
 from typing import Any
 
@@ -39,27 +37,3 @@ def asked_scheduler() -> Any | None:
     core: Any = sys.modules.get("distributed.http.scheduler.prometheus.core")
     collectors = getattr(getattr(core, "PrometheusHandler", None), "_collectors", None)
     return collectors[0].server if collectors else None
-
-
-def step_aside() -> None:
-    """Give the place of the coroutine that a worker runs as a task to another task.
-
-    For threads there is `distributed.secede`. Does nothing outside of tasks.
-    """
-    workers: Any = sys.modules.get("distributed.worker")
-    running = asyncio.current_task()
-    if workers is None or running is None:
-        return
-    with suppress(ValueError, AttributeError):
-        worker = workers.get_worker()
-        for task in list(worker.state.executing):
-            if running.get_name() == f"execute({task.key!r})":
-                _secede(worker, task)
-
-
-def _secede(worker: Any, task: Any) -> None:
-    from distributed.worker_state_machine import SecedeEvent
-
-    taken = time.time() - (task.start_time or time.time())
-    left = SecedeEvent(key=task.key, compute_duration=taken, stimulus_id=f"secede-{time.time()}")
-    worker.loop.add_callback(worker.handle_stimulus, left)

@@ -11,8 +11,7 @@ from functools import partial
 from typing import Any
 
 from persidict_dask._flights import finished
-from persidict_dask._waiting import Away
-from persidict_dask.cluster._compat import step_aside
+from persidict_dask._waiting import Away, step_aside
 from persidict_dask.retries._rounds import Call, Steps
 from persidict_dask.retries._standing import Outcome
 

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from persidict.owners import is_gone, is_local
-from persidict_dask._waiting import Here
+from persidict_dask._waiting import Here, is_shared
 from persidict_dask.coordination._clock import now
 from persidict_dask.coordination._holders import told_of_me
 from persidict_dask.coordination._moments import moment_at, moment_here
@@ -45,7 +45,7 @@ class Watch:
         """True if it is gone, was silent too long, or its task came here from another host."""
         if is_local(owner):
             return is_gone(owner)
-        has_moved = self._has_moved_here(lane) and _is_shared(lane["task"])
+        has_moved = self._has_moved_here(lane) and is_shared(lane["task"])
         return has_moved or silence.is_over(self._where, owner, lane)
 
     def is_leaving(self, owner: str, lane: Fields) -> bool:
@@ -65,11 +65,6 @@ class Watch:
     def _has_moved_here(self, lane: Fields) -> bool:
         task, worker = self._here
         return bool(task) and lane["task"] == task and lane["worker"] != worker
-
-
-def _is_shared(task: str) -> bool:
-    """True if the address of its scheduler means the same on all hosts."""
-    return task.startswith(("tcp://", "tls://")) and "//127." not in task
 
 
 def new_lane(here: Here) -> Fields:

@@ -91,8 +91,7 @@ class _Leaving:
             return False
         tasks = [*worker.state.executing, *worker.state.long_running]
         return any(
-            task.state in _RUNNING and here.task.endswith((f" {task.key!r}", f"({task.key!r})"))
-            for task in tasks
+            task.state in _RUNNING and here.task.endswith(f" {task.key!r}") for task in tasks
         )
 
     def close(self, worker: str) -> None:

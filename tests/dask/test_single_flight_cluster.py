@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -202,3 +203,57 @@ def test_a_worker_that_is_killed_is_taken_over(client, narrow, shared_project):
     futures = [one.submit(dying.dies_once, 1, pure=False) for one in (client, narrow)]
     assert [future.result(timeout=60) for future in futures] == [1, 1]
     assert shared_project.executed() == ["dies_once"] * 2
+
+
+COROUTINES = """
+import asyncio
+from pathlib import Path
+from persidict_dask import persist
+
+GATE = Path("{cache}").with_name("gate")
+
+@persist("{cache}")
+async def held(x):
+    GATE.touch()
+    while GATE.exists():
+        await asyncio.sleep(0.01)
+    return x
+
+async def joined(x):
+    running = asyncio.create_task(held(x))
+    while not GATE.exists():
+        await asyncio.sleep(0.01)
+    return await held(x) + await running
+"""
+
+
+@pytest.fixture
+def gated(narrow, shared_project):
+    """A persisted coroutine function whose call goes on when the gate is gone."""
+    shared_project.write("gated.py", COROUTINES)
+    import gated
+
+    narrow.run(lambda: __import__("gated"))
+    yield gated
+    gated.GATE.unlink(missing_ok=True)
+
+
+def test_a_coroutine_that_waits_for_another_process_leaves_its_place(narrow, gated):
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(asyncio.run, gated.held(3))
+        until(narrow, lambda: gated.GATE.exists(), True)
+        waiter = narrow.submit(gated.held, 3)
+        until(narrow, away, 1)
+        assert narrow.submit(abs, -5, pure=False).result(timeout=60) == 5
+        assert not waiter.done()
+        gated.GATE.unlink()
+        assert waiter.result(timeout=60) == running.result(60) == 3
+
+
+def test_a_coroutine_that_waits_for_one_of_its_process_leaves_its_place(narrow, gated):
+    waiter = narrow.submit(gated.joined, 4)
+    until(narrow, away, 1)
+    assert narrow.submit(abs, -6, pure=False).result(timeout=60) == 6
+    assert not waiter.done()
+    gated.GATE.unlink()
+    assert waiter.result(timeout=60) == 8
