@@ -12,7 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from examples.pipelines.leader_table.candidate import LEASE, TABLE
+from examples.pipelines.leader_table.__main__ import stop_a_leader
+from examples.pipelines.leader_table.candidate import LEASE, TABLE, TTL
+from examples.pipelines.leader_table.team import Team
 from examples.pipelines.rate_limited_fetch import site
 from examples.pipelines.work_queue import texts
 from examples.pipelines.work_queue.pool import Pool
@@ -110,13 +112,32 @@ def test_the_pool_grows_with_what_is_left_and_leaves_nobody(store):
 
 def test_a_leader_that_wakes_up_is_refused_and_no_row_is_out_of_order(store):
     lines = ran("leader_table", store, "--stops", "1")
-    stopped = re.fullmatch(r"(\w+) leads with token (\d+), and is stopped", lines[1])
-    taken = re.match(r"(\w+) has taken over with token (\d+), after", lines[2])
-    assert lines[3].startswith(f"{stopped[1]} goes on, tries to write with token {stopped[2]}, ")
-    assert lines[3].endswith("has written, and stands down")
+    (at,) = [i for i, line in enumerate(lines) if " has taken over " in line]
+    stopped = re.fullmatch(r"(\w+) leads with token (\d+), and is stopped", lines[at - 1])
+    taken = re.match(r"(\w+) has taken over with token (\d+), after", lines[at])
+    told = lines[at + 1]
+    assert told.startswith(f"{stopped[1]} goes on, tries to write with token {stopped[2]}, ")
+    assert told.endswith("has written, and stands down")
     assert taken[1] != stopped[1]
     assert int(taken[2]) > int(stopped[2])
     assert re.fullmatch(r"\d+ rows, none missing, tokens in order; \d+\.\d s", lines[-1])
+
+
+def test_a_leader_that_was_stopped_inside_of_a_write_is_stopped_again(store, capsys):
+    """Nobody can take over while its lock of the file is there."""
+
+    class Locked(Team):
+        stops = 0
+
+        def stop(self, name):
+            self.stops += 1
+            if self.stops > 1:  # the first time it goes on to hold the lease
+                super().stop(name)
+
+    with Locked(str(store), ["ada", "ben"]) as team:
+        stop_a_leader(team, patience=4 * TTL)
+    assert team.stops > 1
+    assert capsys.readouterr().out.endswith("has written, and stands down\n")
 
 
 def test_tokens_go_on_in_the_next_run(store):

@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,12 +81,16 @@ def in_a_kernel(folder: Path) -> dict[str, str]:
     """The same, each text in a cell of one notebook that a real kernel executes."""
     from nbclient import NotebookClient
     from nbformat.v4 import new_code_cell, new_notebook
+    from traitlets.config import Config
 
     sources = []
     for path in sorted(folder.glob("*.py")):
         sources += ["%reset -f", path.read_text(), REPORT.format(name=path.stem)]
     notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    with tempfile.TemporaryDirectory() as sockets:
+        # not by TCP: kernels that start at the same time may choose the same port
+        by = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"})
+        NotebookClient(notebook, timeout=60, kernel_name="python3", config=by).execute()
     printed = "".join(o.get("text", "") for cell in notebook.cells for o in cell.outputs)
     return dict(line.split() for line in printed.splitlines())
 

@@ -229,25 +229,25 @@ async def joined(x):
 
 @pytest.fixture
 def gated(narrow, shared_project):
-    """A persisted coroutine function whose call goes on when the gate is gone."""
+    """A persisted coroutine function whose call goes on when the gate is gone, and a thread."""
     shared_project.write("gated.py", COROUTINES)
     import gated
 
     narrow.run(lambda: __import__("gated"))
-    yield gated
-    gated.GATE.unlink(missing_ok=True)
+    with ThreadPoolExecutor(1) as gated.thread:
+        yield gated
+        gated.GATE.unlink(missing_ok=True)
 
 
 def test_a_coroutine_that_waits_for_another_process_leaves_its_place(narrow, gated):
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(asyncio.run, gated.held(3))
-        until(narrow, lambda: gated.GATE.exists(), True)
-        waiter = narrow.submit(gated.held, 3)
-        until(narrow, away, 1)
-        assert narrow.submit(abs, -5, pure=False).result(timeout=60) == 5
-        assert not waiter.done()
-        gated.GATE.unlink()
-        assert waiter.result(timeout=60) == running.result(60) == 3
+    running = gated.thread.submit(asyncio.run, gated.held(3))
+    until(narrow, lambda: gated.GATE.exists(), True)
+    waiter = narrow.submit(gated.held, 3)
+    until(narrow, away, 1)
+    assert narrow.submit(abs, -5, pure=False).result(timeout=60) == 5
+    assert not waiter.done()
+    gated.GATE.unlink()
+    assert waiter.result(timeout=60) == running.result(60) == 3
 
 
 def test_a_coroutine_that_waits_for_one_of_its_process_leaves_its_place(narrow, gated):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import queue
 import time
 from pathlib import Path
 from typing import Any
@@ -47,18 +48,22 @@ def main(argv: list[str] | None = None) -> None:
     )
 
 
-def stop_a_leader(team: Team) -> None:
+def stop_a_leader(team: Team, patience: float = 10 * TTL) -> None:
     """Stop whoever leads until another has taken over and written, then let it go on."""
     written = itertools.count(1)
     old = team.wait_for(lambda e: e["event"] == "wrote" and next(written) >= ROWS)
-    team.stop(old["name"])  # right after a row, so that it pauses and holds no lock of the folder
+    team.stop(old["name"])
     print(f"{old['name']} leads with token {old['token']}, and is stopped", flush=True)
     stopped = time.perf_counter()
 
     def is_successor(event: Event) -> bool:
         return event["event"] == "wrote" and event["token"] > old["token"]
 
-    new = team.wait_for(is_successor)
+    try:
+        new = team.wait_for(is_successor, patience)
+    except queue.Empty:  # it was stopped inside of a write: its lock of the file is never broken
+        team.go_on(old["name"])
+        return stop_a_leader(team, patience)
     print(
         f"{new['name']} has taken over with token {new['token']},"
         f" after {time.perf_counter() - stopped:.1f} s",

@@ -40,9 +40,9 @@ class Team:
         for line in process.stdout or ():
             self._events.put(json.loads(line))
 
-    def wait_for(self, wanted: Callable[[Event], bool]) -> Event:
-        """The next event that is wanted; `queue.Empty` if none comes for long."""
-        deadline = time.monotonic() + PATIENCE
+    def wait_for(self, wanted: Callable[[Event], bool], patience: float = PATIENCE) -> Event:
+        """The next event that is wanted; `queue.Empty` if none comes for so many seconds."""
+        deadline = time.monotonic() + patience
         while True:
             event = self._events.get(timeout=max(0.1, deadline - time.monotonic()))
             if wanted(event):

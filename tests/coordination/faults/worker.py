@@ -147,6 +147,7 @@ def counter(me: Me) -> None:
 
 def queue(me: Me) -> None:
     """Do all items until none is left."""
+    from persidict_dask import LeaseLost
     from persidict_dask.coordination import WorkQueue
 
     queue = WorkQueue(me.store, "shared", **me.settings["queue"])
@@ -154,7 +155,7 @@ def queue(me: Me) -> None:
         me.log("claimed", claim.key, claim.deliveries)
         try:
             item = claim.item
-        except KeyError:  # it was lost and done already
+        except LeaseLost:  # it was stopped, and others have done it
             me.log("vanished", claim.key)
             claim.give_back()
             continue
