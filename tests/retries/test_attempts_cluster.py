@@ -243,6 +243,45 @@ def test_a_cluster_that_is_scaled_down(client, store_url, store, log):
     assert records(store) == []
 
 
+@contextmanager
+def adapting(cluster, **settings):
+    """Let Dask choose the number of workers."""
+    adaptive = cluster.adapt(interval="20ms", wait_count=1, **settings)
+    try:
+        yield
+    finally:
+        adaptive.stop()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_adaptive_cluster_that_becomes_smaller(client, store_url, store, tmp_path, way):
+    """All workers are busy, and all but one are taken away: no attempt counts, and nobody died."""
+    given = policy(store_url, attempts=1, poison_after=1)
+    logs = [str(tmp_path / f"log {number}") for number in range(4)]
+    done = [client.submit(way, given, log, "waits returns", pure=False) for log in logs]
+    until(lambda: [runs(log) for log in logs] == [1] * 4)
+    with adapting(client.cluster, minimum=1, maximum=1):
+        until(lambda: len(client.scheduler_info()["workers"]) == 1)
+        for log in logs:
+            go(log)
+        results = sorted(future.result(timeout=60) for future in done)
+    assert results == ["attempt 1"] + ["attempt 2"] * 3
+    assert records(store) == []
+    assert len(DeadLetters(store)) == 0
+
+
+def test_an_adaptive_cluster_keeps_the_worker_of_a_call_that_waits(client, store_url, store, log):
+    """For Dask it is busy, though others may use its place."""
+    given = policy(store_url, attempts=2, wait=tenacity.wait_fixed(3))
+    done = client.submit(sync, given, log, "fails returns", pure=False)
+    until(lambda: records(store) and lane(store)["state"] == "waiting")
+    with adapting(client.cluster, minimum=0, maximum=4):
+        until(lambda: len(client.scheduler_info()["workers"]) == 1)
+        assert [*client.scheduler_info()["workers"]] == [lane(store)["worker"]]
+        assert done.result(timeout=60) == "attempt 2"
+    assert len({line["pid"] for line in told(log, "begins")}) == 1
+
+
 def test_a_cluster_that_is_closed_before_its_client(client, store_url, store, log):
     """To its workers it looks like becoming smaller; but the task goes on in no other."""
     given = policy(store_url, attempts=2)
