@@ -6,9 +6,10 @@ import asyncio
 import os
 import sys
 import threading
-import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from persidict_dask._waiting import Here
@@ -17,8 +18,14 @@ _NAME = "persidict-leaving"
 _PATIENCE = 5.0
 """Seconds for which a worker that closes waits for the store."""
 
-_LATE = 0.5
-"""Seconds by which a worker may hear later that a task is forgotten than that it has to close."""
+_GLANCE = 0.1
+"""Seconds between two looks whether a worker closes."""
+
+_AT_ONCE = 8
+"""Calls that are released at the same time."""
+
+_ANSWER = 1.5
+"""Seconds for which it waits for its scheduler; after four its nanny kills it."""
 
 
 class Leaver(Protocol):
@@ -38,7 +45,6 @@ class _Leaving:
     def __init__(self) -> None:
         self._workers: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
         self._calls: dict[str, weakref.WeakSet[Leaver]] = {}
-        self._closing: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def attend(self) -> None:
@@ -57,7 +63,6 @@ class _Leaving:
             is_new = self._workers.get(address) is not worker
             if is_new:  # another may have had the address before
                 self._workers[address], self._calls[address] = worker, weakref.WeakSet()
-                self._closing.pop(address, None)
         return is_new
 
     def watch(self, call: Leaver) -> None:
@@ -77,33 +82,55 @@ class _Leaving:
     def is_wanted(self, here: Here) -> bool:
         """True if the scheduler gives the task of a worker that closes to another one.
 
-        That is so if it retires or the cluster becomes smaller. A worker that is restarted has been
-        told to forget its tasks, but that may be on its way to it.
+        That is so if it retires or the cluster becomes smaller. Before workers are restarted the
+        scheduler forgets their tasks, and if it is gone nobody goes on with them.
         """
-        until = self._closing.setdefault(here.worker, time.monotonic() + _LATE)
-        while (wanted := self._is_executing(here)) and time.monotonic() < until:
-            time.sleep(0.01)
-        return wanted
-
-    def _is_executing(self, here: Here) -> bool:
-        worker = self._workers.get(here.worker)
-        if worker is None or worker.batched_stream.closed():
-            return False
-        tasks = [*worker.state.executing, *worker.state.long_running]
-        return any(
-            task.state in _RUNNING and here.task.endswith(f" {task.key!r}") for task in tasks
-        )
+        return bool(self._wanted(here.worker, {here.task}))
 
     def close(self, worker: str) -> None:
         """Release all calls of a worker."""
         with self._lock:
             calls = list(self._calls.pop(worker, ()))
-        for call in calls:
-            call.release(counts=not self.is_wanted(call.here))
+        if calls:
+            wanted = self._wanted(worker, {call.here.task for call in calls})
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                for call in calls:
+                    pool.submit(call.release, counts=call.here.task not in wanted)
+
+    def _wanted(self, address: str, tasks: set[str]) -> set[str]:
+        """Return those of the tasks that run on a worker, and that its scheduler knows."""
+        worker = self._workers.get(address)
+        if worker is None:
+            return set()
+        running = [*worker.state.executing, *worker.state.long_running]
+        keys = {repr(each.key): each.key for each in running if each.state in _RUNNING}
+        names = {task: keys[key] for task in tasks if (key := task.partition(" ")[2]) in keys}
+        known = _known(worker, list(names.values()))
+        return {task for task, key in names.items() if key in known}
 
 
-_CLOSING = ("closing", "closing_gracefully", "closed")
+_CLOSED = ("closing", "closed")
+_CLOSING = ("closing_gracefully", *_CLOSED)
 _RUNNING = ("executing", "long-running")
+_WANTED = ("released", "waiting", "queued", "no-worker", "processing")
+
+
+def _known(worker: Any, keys: list[Any]) -> set[Any]:
+    """Ask the scheduler which results it wants."""
+    loop = worker.loop.asyncio_loop
+    if not keys or asyncio._get_running_loop() is loop:  # which cannot wait for itself
+        return set()
+    asking = asyncio.run_coroutine_threadsafe(_states(worker, keys), loop)
+    try:
+        return {key for key, state in asking.result(_ANSWER).items() if state in _WANTED}
+    except Exception:
+        asking.cancel()
+        return set()
+
+
+async def _states(worker: Any, keys: list[Any]) -> dict[Any, str | None]:
+    return dict(await worker.scheduler.get_task_status(keys=keys))
+
 
 leaving = _Leaving()
 if hasattr(os, "register_at_fork"):
@@ -112,13 +139,32 @@ if hasattr(os, "register_at_fork"):
 
 def _plugin() -> Any:
     from distributed import WorkerPlugin
+    from tornado.ioloop import PeriodicCallback
 
     class Leaving(WorkerPlugin):
-        """Tells the calls of a worker when that is closed."""
+        """Tells the calls of a worker when that is closed.
+
+        It looks for itself: a worker that closes asks its nanny first, and if that closes as well,
+        as it does when a cluster becomes smaller, the answer never comes and plugins hear nothing.
+        """
+
+        def setup(self, worker: Any) -> None:
+            self._left: asyncio.Future[None] | None = None
+            self._watch = PeriodicCallback(partial(self._look, worker), _GLANCE * 1000)
+            self._watch.start()
+
+        def _look(self, worker: Any) -> None:
+            if worker.status.name in _CLOSED:
+                self._leave(worker)
+
+        def _leave(self, worker: Any) -> asyncio.Future[None]:
+            self._watch.stop()
+            if self._left is None:
+                leave = asyncio.to_thread(leaving.close, worker.address)
+                self._left = asyncio.ensure_future(leave)
+            return self._left
 
         async def teardown(self, worker: Any) -> None:
-            with suppress(TimeoutError):
-                closing = asyncio.to_thread(leaving.close, worker.address)
-                await asyncio.wait_for(closing, _PATIENCE)
+            await asyncio.wait([self._leave(worker)], timeout=_PATIENCE)
 
     return Leaving()

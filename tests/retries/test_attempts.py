@@ -928,18 +928,21 @@ def test_a_class_that_is_not_to_be_had_here():
 
 
 class Worker:
-    """What can be seen of one of Dask."""
+    """What can be seen of one of Dask; its scheduler knows what it executes."""
 
-    def __init__(self, address, *keys):
-        self.address, self.loop = address, self
+    def __init__(self, loop, address, *keys):
+        self.address, self.loop, self.asyncio_loop = address, self, loop
         self.state = SimpleNamespace(executing=set(), long_running=set())
         self.state.executing |= {SimpleNamespaceOf(key) for key in keys}
-        self.batched_stream = SimpleNamespace(closed=lambda: False)
+        self.scheduler, self.known = self, dict.fromkeys(keys, "processing")
         self.status = SimpleNamespace(name="running")
         self.plugins = []
 
     def add_callback(self, *args):
         self.plugins.append(args)
+
+    async def get_task_status(self, keys):
+        return {key: self.known.get(key) for key in keys}
 
     plugin_add = None
 
@@ -958,51 +961,94 @@ class Leaver:
 
 
 @pytest.fixture
-def leaving(monkeypatch):
-    monkeypatch.setattr(_leaving, "_LATE", 0.05)
+def leaving():
     return _leaving._Leaving()
 
 
-def test_a_worker_that_closes(leaving):
+@pytest.fixture
+def loop():
+    """A loop that runs in a thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def test_a_worker_that_closes(leaving, loop):
     """What is wanted elsewhere does not count; what nobody wants any more, does."""
-    worker = Worker("tcp://a", "x", ("y", 1))
+    worker = Worker(loop, "tcp://a", "x", ("y", 1))
     assert leaving._is_new(worker)
     assert not leaving._is_new(worker)
-    tasks = ["tcp://s 'x'", "tcp://s execute(('y', 1))", "tcp://s 'y'"]
+    tasks = ["tcp://s 'x'", "tcp://s ('y', 1)", "tcp://s 'y'", ""]
     calls = [Leaver(Here(task, "tcp://a")) for task in tasks]
     for call in calls:
         leaving.watch(call)
     leaving.close("tcp://a")
-    assert [call.released for call in calls] == [[False], [False], [True]]
+    assert [call.released for call in calls] == [[False], [False], [True], [True]]
     late = Leaver(calls[0].here)
     leaving.watch(late)
     assert late.released == [False]
 
 
-def test_a_task_that_is_forgotten_while_its_worker_closes(leaving, monkeypatch):
-    worker = Worker("tcp://a", "x")
+HERE = Here("tcp://s 'x'", "tcp://a")
+
+
+@pytest.mark.parametrize("state", [None, "erred", "memory", "forgotten"])
+def test_a_task_that_the_scheduler_does_not_run_again(leaving, loop, state):
+    """It forgets the tasks of workers that it restarts."""
+    worker = Worker(loop, "tcp://a", "x")
     leaving._is_new(worker)
-    monkeypatch.setattr(_leaving, "_LATE", 1000)
-    monkeypatch.setattr(_leaving.time, "sleep", lambda _: worker.state.executing.clear())
-    assert not leaving.is_wanted(Here("tcp://s 'x'", "tcp://a"))
+    assert leaving.is_wanted(HERE)
+    worker.known["x"] = state
+    assert not leaving.is_wanted(HERE)
 
 
-def test_a_worker_that_has_lost_its_scheduler(leaving):
-    worker = Worker("tcp://a", "x")
+def test_a_task_that_was_cancelled(leaving, loop):
+    worker = Worker(loop, "tcp://a", "x")
     leaving._is_new(worker)
-    worker.batched_stream.closed = lambda: True
-    assert not leaving.is_wanted(Here("tcp://s 'x'", "tcp://a"))
+    (task,) = worker.state.executing
+    task.state = "cancelled"
+    assert not leaving.is_wanted(HERE)
 
 
-def test_closed_workers_are_forgotten(leaving):
-    worker = Worker("tcp://a", "x")
+def test_a_worker_that_has_lost_its_scheduler(leaving, loop, monkeypatch):
+    """It is not waited for longer than the nanny waits for the worker."""
+    worker = Worker(loop, "tcp://a", "x")
+    leaving._is_new(worker)
+    monkeypatch.setattr(_leaving, "_ANSWER", 0.05)
+
+    async def never(keys):
+        await asyncio.Event().wait()
+
+    async def gone(keys):
+        raise OSError("connection refused")
+
+    for answer in (never, gone):
+        worker.get_task_status = answer
+        assert not leaving.is_wanted(HERE)
+
+
+def test_a_coroutine_that_is_thrown_away_in_the_loop_does_not_ask_it(leaving, loop):
+    worker = Worker(loop, "tcp://a", "x")
+    leaving._is_new(worker)
+
+    async def asks():
+        return leaving.is_wanted(HERE)
+
+    assert not asyncio.run_coroutine_threadsafe(asks(), loop).result(60)
+
+
+def test_closed_workers_are_forgotten(leaving, loop):
+    worker = Worker(loop, "tcp://a", "x")
     leaving._is_new(worker)
     leaving.watch(call := Leaver(Here("tcp://s 'x'", "tcp://a")))
     leaving.close("tcp://a")
     assert call.released == [False]
-    worker = Worker("tcp://a", "x")  # in the place of the other
+    worker = Worker(loop, "tcp://a", "x")  # in the place of the other
     assert leaving._is_new(worker)
-    assert not leaving._closing
     leaving.close("tcp://a")
     del worker
     gc.collect()

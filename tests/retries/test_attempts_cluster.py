@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 from contextlib import contextmanager
 from itertools import pairwise
@@ -11,7 +12,7 @@ from itertools import pairwise
 import dask
 import pytest
 import tenacity
-from distributed import Client, KilledWorker, LocalCluster
+from distributed import Client, KilledWorker, LocalCluster, Status
 
 from persidict_dask import (
     AttemptLostError,
@@ -243,6 +244,27 @@ def test_a_cluster_that_is_scaled_down(client, store_url, store, log):
     assert records(store) == []
 
 
+def given_back(store):
+    lanes = [lane for record in records(store) for lane in record.get("free", [])]
+    return [lane["state"] for lane in lanes].count("released")
+
+
+def closes(dask_worker):
+    dask_worker.status = Status.closing
+
+
+def test_a_worker_that_closes_and_whose_plugins_do_not_hear_of_it(client, store_url, store, log):
+    """So it is if its nanny is closed as well, which it asks first; then the nanny kills it."""
+    given = policy(store_url, attempts=1, poison_after=1)
+    done = client.submit(sync, given, log, "waits returns", pure=False)
+    until(lambda: runs(log) == 1)
+    client.run(closes, workers=[lane(store)["worker"]])
+    until(lambda: given_back(store) == 1)
+    os.kill(told(log, "begins")[0]["pid"], signal.SIGKILL)
+    assert done.result(timeout=60) == "attempt 2"
+    assert records(store) == []
+
+
 @contextmanager
 def adapting(cluster, **settings):
     """Let Dask choose the number of workers."""
@@ -261,7 +283,7 @@ def test_an_adaptive_cluster_that_becomes_smaller(client, store_url, store, tmp_
     done = [client.submit(way, given, log, "waits returns", pure=False) for log in logs]
     until(lambda: [runs(log) for log in logs] == [1] * 4)
     with adapting(client.cluster, minimum=1, maximum=1):
-        until(lambda: len(client.scheduler_info()["workers"]) == 1)
+        until(lambda: given_back(store) == 3)
         for log in logs:
             go(log)
         results = sorted(future.result(timeout=60) for future in done)

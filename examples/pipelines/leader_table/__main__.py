@@ -63,7 +63,8 @@ def stop_a_leader(team: Team, patience: float = 10 * TTL) -> None:
         new = team.wait_for(is_successor, patience)
     except queue.Empty:  # it was stopped inside of a write: its lock of the file is never broken
         team.go_on(old["name"])
-        return stop_a_leader(team, patience)
+        stop_a_leader(team, patience)
+        return
     print(
         f"{new['name']} has taken over with token {new['token']},"
         f" after {time.perf_counter() - stopped:.1f} s",
