@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from persidict import BasicS3Dict, S3Dict
 from . import servers
 from .servers import Server
 
+PROCESSES_ON = ["ministack", "seaweedfs"] if os.environ.get("S3_EACH_SERVER") else ["seaweedfs"]
 CONFIG = {"max_pool_connections": 32}
 
 
@@ -125,4 +127,13 @@ def place(
 @pytest.fixture(params=["ministack", "seaweedfs"])
 def real(request: pytest.FixtureRequest, clients: dict[str, Any], tmp_path: Path) -> Place:
     """A new place on each of the servers that check and act in one step."""
+    return place_on(request.getfixturevalue(request.param), clients, tmp_path)
+
+
+@pytest.fixture(params=PROCESSES_ON)
+def shared(request: pytest.FixtureRequest, clients: dict[str, Any], tmp_path: Path) -> Place:
+    """A new place for tests that take long because of their processes, not of their requests.
+
+    What is asked of a server is tested with `real` on each; these only with `S3_EACH_SERVER=1`.
+    """
     return place_on(request.getfixturevalue(request.param), clients, tmp_path)

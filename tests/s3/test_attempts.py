@@ -40,9 +40,9 @@ __all__ = [
 
 
 @pytest.fixture
-def store_url(real: Place) -> str:
+def store_url(shared: Place) -> str:
     """The URL of an empty part of a bucket."""
-    return url_on(real)
+    return url_on(shared)
 
 
 def url_on(real: Place) -> str:

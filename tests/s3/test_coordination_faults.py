@@ -36,6 +36,6 @@ __all__ = [
 
 
 @pytest.fixture
-def store_url(real: Place) -> str:
+def store_url(shared: Place) -> str:
     """The URL of an empty part of a bucket."""
-    return f"s3://{real.bucket}/{real.prefix}?endpoint_url={quote(str(real.url))}&region=us-east-1"
+    return f"s3://{shared.bucket}/{shared.prefix}?endpoint_url={quote(str(shared.url))}&region=us-east-1"

@@ -75,5 +75,6 @@ def test_semaphores(tmp_path, store_url):
     with Fleet(tmp_path, store_url, "semaphore", limit=limit, ttl=TTL) as fleet:
         fleet.start({}, {}, {}, {}, MUTE)
         fleet.chaos("got", 7, more=10, stop=TTL * 1.5, stops=2)
+        until(lambda: most_at_a_time(spans(fleet)) >= limit)  # a busy machine runs one at a time
         fleet.finish()
         assert most_at_a_time(spans(fleet)) == limit
