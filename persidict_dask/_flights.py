@@ -219,6 +219,7 @@ def _pauses() -> Iterator[float]:
 
 def fly(flight: Steps, compute: Callable[[], Any]) -> Any:
     """Carry out the steps in this thread, which leaves its place on a worker while it waits."""
+    answer: Any = None
     with Away() as away:
         resume: Callable[[], Any] = partial(next, flight)
         while True:
@@ -233,13 +234,19 @@ def fly(flight: Steps, compute: Callable[[], Any]) -> Any:
                 resume = partial(flight.throw, error)
             else:
                 resume = partial(flight.send, answer)
-    return _got(result)
+    try:
+        return _got(result)
+    finally:
+        del result, answer, resume
 
 
 def _got(result: Any) -> Any:
-    if isinstance(result, Failed):
-        raise result.error
-    return result
+    try:
+        if isinstance(result, Failed):
+            raise result.error
+        return result
+    finally:
+        del result  # the error would keep this frame alive, and this frame the error
 
 
 def _carry_out(step: Any, compute: Callable[[], Any], away: Away) -> Any:
@@ -262,6 +269,7 @@ async def fly_async(flight: Steps, compute: Callable[[], Awaitable[Any]]) -> Any
     bookkeeping.
     """
     resume: Callable[[], Any] = partial(next, flight)
+    answer: Any = None
     cancelled: BaseException | None = None
     while True:
         try:
@@ -280,7 +288,10 @@ async def fly_async(flight: Steps, compute: Callable[[], Awaitable[Any]]) -> Any
             resume = partial(flight.throw, error)
         else:
             resume = partial(flight.send, answer)
-    return _got(result if cancelled is None else Failed(cancelled))
+    try:
+        return _got(result if cancelled is None else Failed(cancelled))
+    finally:
+        del result, answer, resume, cancelled
 
 
 async def _carried_out(

@@ -89,7 +89,8 @@ class Handle:
         return _rebuilt, (type(self), self._place.ref, self.name, self._settings)
 
     def __dask_tokenize__(self) -> Any:
-        return (self.kind, self._place.ref.__dask_tokenize__(), self.name)
+        settings = tuple(sorted(self._settings.items()))
+        return (self.kind, self._place.ref.__dask_tokenize__(), self.name, settings)
 
     def __persist_token__(self) -> Any:
         return self.__dask_tokenize__()

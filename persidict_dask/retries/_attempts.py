@@ -91,15 +91,15 @@ class Attempts:
 
         If the store does not answer, it is told in the background.
         """
-        ending = lanes.succeeded if is_success else _unchanged
-        self._leave(lambda fields: ending(lanes.without(fields, self._me)))
+        ending, me = lanes.succeeded if is_success else _unchanged, self._me
+        self._leave(lambda fields: ending(lanes.without(fields, me)))
 
     def release(self, *, counts: bool) -> None:
         """Leave the call to the next caller, with or without the attempt that is under way.
 
         If the store does not answer, it is told in the background.
         """
-        self._leave(lambda fields: lanes.set_free(fields, self._me, counts=counts))
+        self._leave(partial(lanes.set_free, owner=self._me, counts=counts))
 
     def interrupt(self) -> None:
         """Note that the call was broken off: to be gone on with, if its worker closes."""

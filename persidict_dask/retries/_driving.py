@@ -35,6 +35,7 @@ if hasattr(os, "register_at_fork"):
 def driven(steps: Steps, call: Call) -> Any:
     """Make the attempts in this thread, which leaves its place on a worker while it waits."""
     resume: Callable[[], float | None] = partial(next, steps)
+    answer: Outcome | None = None
     while True:
         try:
             pause = resume()
@@ -47,12 +48,16 @@ def driven(steps: Steps, call: Call) -> Any:
             resume = partial(steps.throw, error)
         else:
             resume = partial(steps.send, answer)
-    return outcome.get()
+    try:
+        return outcome.get()
+    finally:
+        del outcome, answer, resume  # the error would keep them alive, and they the error
 
 
 async def driven_async(steps: Steps, call: Call, *, asks: bool) -> Any:
     """Make the attempts in this coroutine; what `asks` a store is done in threads."""
     resume: Callable[[], float | None] = partial(next, steps)
+    answer: Outcome | None = None
     while True:
         pause, outcome, cut = await _resumed(resume, asks=asks)
         if outcome is not None:
@@ -69,9 +74,12 @@ async def driven_async(steps: Steps, call: Call, *, asks: bool) -> Any:
             resume = partial(steps.throw, error)
         else:
             resume = partial(steps.send, answer)
-    if cut is not None:
-        raise cut
-    return outcome.get()
+    try:
+        if cut is not None:
+            raise cut
+        return outcome.get()
+    finally:
+        del outcome, cut, answer, resume
 
 
 async def _resumed(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, fields
-from functools import cached_property, wraps
+from functools import cached_property, partial, wraps
 from numbers import Real
 from time import monotonic
 from types import CodeType
@@ -155,8 +155,9 @@ class RetryPolicy:
                     self.breaker.succeeded(probe)
                 return value
             first = Outcome(value)
-        standing = Standing(outcome=first, started=started, probe=probe)
-        return driven(rounds(self, call, Forgetful(), standing), call)
+        steps = self._from(first, started, probe, call)
+        del first  # the error would keep this frame alive, and this frame the error
+        return driven(steps, call)
 
     async def _call_async(self, call: Call, subject: Subject | None = None) -> Any:
         if self.state is not None:
@@ -172,9 +173,15 @@ class RetryPolicy:
             raise
         if first.error is None and not self.looks_at_results and self._is_calm(probe):
             return first.value
-        standing = Standing(outcome=first, started=started, probe=probe)
-        steps = rounds(self, call, Forgetful(), standing)
+        steps = self._from(first, started, probe, call)
+        del first
         return await driven_async(steps, call, asks=self._is_guarded)
+
+    def _from(self, first: Outcome, started: float, probe: Any, call: Call) -> Steps:
+        """Go on from the first attempt."""
+        return rounds(
+            self, call, Forgetful(), Standing(outcome=first, started=started, probe=probe)
+        )
 
     def _durable(self, call: Call, subject: Subject | None, here: Here) -> Steps:
         """Make attempts that are written down, from where callers before this one have ended."""
@@ -321,8 +328,11 @@ def _is_asked_now(given: Any) -> bool:
 
 def _is_coroutine_function(given: Any) -> bool:
     """True for objects too that are called with `await`."""
-    called = getattr(type(given), "__call__", None)  # noqa: B004  # to look at it
-    return any(map(inspect.iscoroutinefunction, (given, called)))
+    return any(map(inspect.iscoroutinefunction, (given, _call_of(given))))
+
+
+def _call_of(given: Any) -> Any:
+    return getattr(type(given), "__call__", None)  # noqa: B004  # to look at it
 
 
 _RUNS_LATER = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR | inspect.CO_COROUTINE
@@ -330,7 +340,10 @@ _RUNS_LATER = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR | inspect.CO_COR
 
 def _check_runs_now(function: Any) -> None:
     """Refuse what fails only after the call has returned, where no policy sees it."""
-    code = getattr(function, "__code__", None)
+    called = function
+    while isinstance(called, partial):
+        called = called.func
+    code = getattr(called, "__code__", None) or getattr(_call_of(called), "__code__", None)
     if isinstance(code, CodeType) and code.co_flags & _RUNS_LATER:
         is_awaited = code.co_flags & inspect.CO_COROUTINE
         what = "is to be awaited: use call_async" if is_awaited else "is a generator function"

@@ -15,9 +15,12 @@ class Outcome(NamedTuple):
 
     def get(self) -> Any:
         """Return the value, or raise the error."""
-        if self.error is not None:
-            raise self.error
-        return self.value
+        try:
+            if self.error is not None:
+                raise self.error
+            return self.value
+        finally:
+            del self  # the error would keep this frame alive, and this frame the error
 
 
 @dataclass

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -169,6 +172,28 @@ def test_a_failure_is_the_runners_and_the_next_tries_again(any_store):
     assert sum(isinstance(error, ValueError) for error in errors) == 1
     assert errors.count(None) == 3
     assert held.runs == [1, 1]
+
+
+def test_an_error_that_is_handled_keeps_no_argument(any_store):
+    @persist(any_store, version="1")
+    def fails(argument):
+        raise OSError("as planned")
+
+    class Large:
+        def __persist_token__(self):
+            return "large"
+
+    large = Large()
+    seen = weakref.ref(large)
+    gc.collect()
+    gc.disable()  # what is gone has not been part of a cycle
+    try:
+        with suppress(OSError):
+            fails(large)
+        del large
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 def test_without_it_all_of_them_run(any_store):

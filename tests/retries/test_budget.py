@@ -10,8 +10,10 @@ from collections import deque
 
 import cloudpickle
 import pytest
+from dask.tokenize import tokenize
 
 from persidict import FileDirDict, LocalDict, NonEmptySafeStrTuple
+from persidict_dask import RetryPolicy, digest
 from persidict_dask.coordination import _moments
 from persidict_dask.coordination._places import Place
 from persidict_dask.coordination._records import Record
@@ -642,3 +644,14 @@ def busy(seconds):
         rich.tell("busy(8)")
         until(lambda: poor("budget.take()"), timeout=60)
         assert rich.answer() > 100
+
+
+def test_budgets_of_other_ratios_are_other_budgets(tmp_path):
+    """For Dask and for results that are kept: tasks with them are not the same task."""
+    tokens = {
+        (tokenize(policy), digest(policy))
+        for ratio in (0.1, 0.9, 0.1)
+        for policy in [RetryPolicy(budget=RetryBudget(str(tmp_path), ratio=ratio))]
+    }
+    assert len(tokens) == 2
+    assert len({first for first, _ in tokens}) == len({second for _, second in tokens}) == 2

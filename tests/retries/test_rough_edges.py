@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -16,7 +18,8 @@ import tenacity
 import tenacity.asyncio
 from distributed import Client
 
-from persidict_dask import RetryPolicy, install, worker_store
+from persidict import LocalDict
+from persidict_dask import CircuitBreaker, RetryPolicy, install, worker_store
 from persidict_dask._defaults import default_policy
 from persidict_dask.retries import _driving
 
@@ -161,14 +164,89 @@ class Async:
         return self.calls
 
 
-def test_a_coroutine_function_is_not_called_as_if_it_were_none():
+async def fails_later(argument):
+    raise OSError("later")
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_coroutine_function_is_not_called_as_if_it_were_none(number):
+    given = [Async().__call__, Async(), partial(fails_later, 1), partial(partial(fails_later), 1)]
     with pytest.raises(TypeError, match="use call_async"):
-        TWICE.call(Async().__call__)
+        TWICE.call(given[number])
 
 
 @pytest.mark.parametrize("decorated", [lambda: Async(), lambda: partial(Async().__call__)])
 def test_objects_that_are_awaited_are_tried_again(decorated):
     assert asyncio.run(TWICE(decorated())()) == 2
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+class Large:
+    """An argument of which one wants to know how long it is kept."""
+
+
+def fails(argument):
+    raise OSError("as planned")
+
+
+def settings(kind, folder):
+    return {
+        "plain": {},
+        "fatal": {"retry_on": ValueError},
+        "durable": {"state": str(folder)},
+        "breaker": {"breaker": CircuitBreaker(LocalDict(), "b")},
+    }[kind]
+
+
+@pytest.fixture
+def collector():
+    """Nothing is collected meanwhile: what is gone has not been part of a cycle."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+KINDS = ["plain", "fatal", "durable", "breaker"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_that_is_handled_keeps_no_argument(collector, tmp_path, kind):
+    policy = RetryPolicy(attempts=3, wait=tenacity.wait_none(), **settings(kind, tmp_path))
+    large = Large()
+    seen = weakref.ref(large)
+    with suppress(OSError):
+        policy.call(fails, large)
+    del large
+    assert seen() is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_that_is_handled_in_a_coroutine_keeps_no_argument(collector, tmp_path, kind):
+    policy = RetryPolicy(attempts=3, wait=tenacity.wait_none(), **settings(kind, tmp_path))
+
+    async def main():
+        large = Large()
+        seen = weakref.ref(large)
+        with suppress(OSError):
+            await policy.call_async(fails_later, large)
+        del large
+        deadline = time.monotonic() + 60
+        while seen() is not None:  # threads let go of it a moment later
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.001)
+
+    asyncio.run(main())
+
+
+def test_a_durable_call_keeps_no_argument(collector, tmp_path):
+    large = Large()
+    seen = weakref.ref(large)
+    assert RetryPolicy(state=str(tmp_path)).call(id, large) == id(large)
+    del large
+    assert seen() is None
 
 
 # --- meta inference -------------------------------------------------------------------------------
