@@ -20,6 +20,12 @@ _EXITS = "exits"
 _KEPT = 86400.0
 """Seconds after which nobody asks any more how a worker has ended."""
 
+_TIDIED = 3600.0
+"""Seconds between two looks for what is older."""
+
+_tidy_next: dict[Any, float] = {}
+"""When a place is looked through again."""
+
 
 def nanny_plugin(refs: Iterable[StoreRef]) -> Any:
     """Return a plugin that writes down how a worker ends, unless it ends well."""
@@ -74,6 +80,11 @@ def _write(places: list[Place], worker: str, code: int) -> None:
 
 
 def _tidy(place: Place) -> None:
+    """Forget what is old; once in an hour, because all that is there is read for it."""
+    now = time.monotonic()
+    if now < _tidy_next.get(place.identity, 0.0):
+        return
+    _tidy_next[place.identity] = now + _TIDIED
     for key, text in list(place.records.get_subdict(_EXITS).items()):
         if time.time() - json.loads(text)["at"] > _KEPT:
             place.records.discard(NonEmptySafeStrTuple(_EXITS, key))

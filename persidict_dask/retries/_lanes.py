@@ -16,15 +16,13 @@ from persidict_dask.coordination._holders import told_of_me
 from persidict_dask.coordination._moments import moment_at, moment_here
 from persidict_dask.coordination._records import Fields
 from persidict_dask.coordination._silence import silence
+from persidict_dask.retries._standing import REMEMBERED
 
 TTL = 30.0
 """Seconds after which a silent process of another host is believed dead."""
 
 _MOVING = 5.0
 """Seconds that a task which was moved here waits for the worker that it has left."""
-
-_REMEMBERED = 10
-"""Deaths and pauses of which a record tells more than their number."""
 
 RUNNING = "running"
 WAITING = "waiting"
@@ -123,7 +121,7 @@ def left(lane: Fields, *, counts: bool) -> Fields:
 def waiting(lane: Fields, pause: float) -> Fields:
     """Return the lane with its attempt ended, and the moment of the next."""
     at = now()
-    waits, idle = [*lane["waits"], pause][-_REMEMBERED:], lane["idle"] + pause
+    waits, idle = [*lane["waits"], pause][-REMEMBERED:], lane["idle"] + pause
     told = {"state": WAITING, "next": moment_at(at + pause, at), "waits": waits, "idle": idle}
     return lane | told | {"spent": spent(lane)}
 
@@ -183,7 +181,7 @@ def _with_loss(fields: Fields, lane: Fields) -> Fields:
         return fields
     told = {name: lane[name] for name in ("host", "pid", "worker", "task")}
     loss = told | {"attempt": lane["attempts"], "began": lane["since"], "found": time.time()}
-    lost = [*fields.get("lost", []), loss][-_REMEMBERED:]
+    lost = [*fields.get("lost", []), loss][-REMEMBERED:]
     return fields | {"deaths": fields.get("deaths", 0) + 1, "lost": lost}
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from persidict_dask._errors import AttemptLostError, CircuitOpenError, QuarantinedCallError
 from persidict_dask._stats import count
 from persidict_dask.retries._after import retry_after
-from persidict_dask.retries._standing import Log, Outcome, Standing
+from persidict_dask.retries._standing import REMEMBERED, Log, Outcome, Standing
 
 
 class Rules(Protocol):
@@ -151,6 +151,7 @@ class _Rounds:
 
     def _noted(self, outcome: Outcome, pause: float) -> None:
         self._waits.append(pause)
+        del self._waits[:-REMEMBERED]
         self._state.idle_for += pause
         with suppress(Exception):  # if the store is away, the next attempt will not begin
             self._log.failed(outcome, pause)
@@ -274,7 +275,8 @@ def _with_original(outcome: Outcome) -> Outcome:
 def _note(error: Exception | None, why: str, attempts: int, waits: list[float]) -> None:
     """Tell at the error what happened before."""
     if error is not None:
-        waited = ", ".join(f"{pause:.3g}" for pause in waits)
+        earlier = "…, " if attempts > len(waits) + 1 else ""
+        waited = earlier + ", ".join(f"{pause:.3g}" for pause in waits)
         told = f", with waits of {waited} s" if waits else ""
         with suppress(Exception):  # errors may be frozen; the note must not take their place
             error.add_note(f"after {attempts} attempt{'s' * (attempts > 1)}{told}: {why}")

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
+REMEMBERED = 10
+"""Deaths and pauses of which more is kept than their number."""
+
 
 class Outcome(NamedTuple):
     """What an attempt has come to."""

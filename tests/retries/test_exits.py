@@ -68,13 +68,14 @@ def test_a_worker_that_ended_before_the_attempt_began_tells_nothing_of_it(store)
     assert _exits.exit_of(place, host, "", 0) == "unknown"
 
 
-def test_old_ends_are_forgotten(store, monkeypatch):
-    place = Place(store)
-    _exits._write([place], "tcp://127.0.0.1:1", 3)
-    later = time.time() + 2 * 86400
-    monkeypatch.setattr(_exits.time, "time", lambda: later)
-    _exits._write([place], "tcp://127.0.0.1:2", 3)
-    assert len(place.records) == 1
+def test_old_ends_are_forgotten_once_in_an_hour(store, monkeypatch):
+    place, start = Place(store), time.time()
+    for number, seconds in enumerate([0, 2 * 86400, 4 * 86400]):
+        monkeypatch.setattr(_exits.time, "time", lambda now=start + seconds: now)
+        if number == 2:
+            monkeypatch.setattr(_exits, "_tidy_next", {})
+        _exits._write([place], f"tcp://127.0.0.1:{number}", 3)
+        assert len(place.records) == [1, 2, 1][number]
 
 
 def test_a_store_that_fails_does_not_cost_the_nanny_anything(store, monkeypatch):

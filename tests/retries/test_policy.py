@@ -118,6 +118,15 @@ def test_a_note_tells_attempts_and_waits(our_way, slept):
     assert slept == [0.5, 2]
 
 
+def test_a_note_tells_the_last_ten_waits(our_way, slept):
+    policy = RetryPolicy(attempts=14, wait=tenacity.wait_incrementing(1, 1))
+    with pytest.raises(OSError, match="x") as caught:
+        our_way(policy, Flaky(*[OSError("x")] * 14))
+    [note] = caught.value.__notes__
+    assert "after 14 attempts, with waits of …, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13 s: " in note
+    assert slept == [*range(1, 14)]
+
+
 def test_other_errors_are_not_tried_again(way):
     flaky = Flaky(ValueError("x"))
     with pytest.raises(ValueError, match="x") as caught:
