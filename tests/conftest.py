@@ -4,7 +4,12 @@ import subprocess
 import sys
 import time
 
+import dask
 import pytest
+
+# Workers of Dask start in a fraction of the time, as in its own tests; what tests run in processes
+# of their own, such as examples and notebooks, has the usual way.
+dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
 
 
 @pytest.fixture

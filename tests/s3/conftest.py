@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import dask
 import pytest
 from moto import mock_aws
 
@@ -22,8 +23,10 @@ CONFIG = {"max_pool_connections": 32}
 
 
 @pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+def _credentials(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     set_credentials(monkeypatch)
+    with dask.config.set({"distributed.worker.multiprocessing-method": "spawn"}):
+        yield  # workers inherit the environment
 
 
 def set_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
