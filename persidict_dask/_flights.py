@@ -219,25 +219,25 @@ def _pauses() -> Iterator[float]:
 
 def fly(flight: Steps, compute: Callable[[], Any]) -> Any:
     """Carry out the steps in this thread, which leaves its place on a worker while it waits."""
+    resume: Callable[[], Any] = partial(next, flight)
     answer: Any = None
-    with Away() as away:
-        resume: Callable[[], Any] = partial(next, flight)
-        while True:
-            try:
-                step = resume()
-            except StopIteration as done:
-                result = done.value
-                break
-            try:
-                answer = _carry_out(step, compute, away)
-            except BaseException as error:
-                resume = partial(flight.throw, error)
-            else:
-                resume = partial(flight.send, answer)
     try:
-        return _got(result)
+        with Away() as away:
+            while True:
+                try:
+                    step = resume()
+                except StopIteration as done:
+                    answer = done.value
+                    break
+                try:
+                    answer = _carry_out(step, compute, away)
+                except BaseException as error:
+                    resume = partial(flight.throw, error)
+                else:
+                    resume = partial(flight.send, answer)
+        return _got(answer)
     finally:
-        del result, answer, resume
+        del answer, resume  # an error would keep this frame alive, and this frame the error
 
 
 def _got(result: Any) -> Any:
@@ -246,7 +246,7 @@ def _got(result: Any) -> Any:
             raise result.error
         return result
     finally:
-        del result  # the error would keep this frame alive, and this frame the error
+        del result
 
 
 def _carry_out(step: Any, compute: Callable[[], Any], away: Away) -> Any:
@@ -271,27 +271,27 @@ async def fly_async(flight: Steps, compute: Callable[[], Awaitable[Any]]) -> Any
     resume: Callable[[], Any] = partial(next, flight)
     answer: Any = None
     cancelled: BaseException | None = None
-    while True:
-        try:
-            step = resume()
-        except StopIteration as done:
-            result = done.value
-            break
-        try:
-            if isinstance(step, Do):
-                answer, cut = await finished(step.call)
-                cancelled = cancelled or cut
-            else:
-                answer = await _carried_out(step, compute, cancelled)
-        except BaseException as error:
-            cancelled = None if error is cancelled else cancelled
-            resume = partial(flight.throw, error)
-        else:
-            resume = partial(flight.send, answer)
     try:
-        return _got(result if cancelled is None else Failed(cancelled))
+        while True:
+            try:
+                step = resume()
+            except StopIteration as done:
+                answer = done.value
+                break
+            try:
+                if isinstance(step, Do):
+                    answer, cut = await finished(step.call)
+                    cancelled = cancelled or cut
+                else:
+                    answer = await _carried_out(step, compute, cancelled)
+            except BaseException as error:
+                cancelled = None if error is cancelled else cancelled
+                resume = partial(flight.throw, error)
+            else:
+                resume = partial(flight.send, answer)
+        return _got(answer if cancelled is None else Failed(cancelled))
     finally:
-        del result, answer, resume, cancelled
+        del answer, cancelled, resume
 
 
 async def _carried_out(
@@ -339,4 +339,7 @@ async def finished(call: Callable[[], Any]) -> tuple[Any, BaseException | None]:
             cancelled = error
         except BaseException:
             break
-    return running.result(), cancelled
+    try:
+        return running.result(), cancelled
+    finally:
+        del running, cancelled

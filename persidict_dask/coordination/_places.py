@@ -89,7 +89,8 @@ class Handle:
         return _rebuilt, (type(self), self._place.ref, self.name, self._settings)
 
     def __dask_tokenize__(self) -> Any:
-        settings = tuple(sorted(self._settings.items()))
+        # a default may be anything, and is no part of what is shared
+        settings = tuple(sorted((n, v) for n, v in self._settings.items() if n != "default"))
         return (self.kind, self._place.ref.__dask_tokenize__(), self.name, settings)
 
     def __persist_token__(self) -> Any:

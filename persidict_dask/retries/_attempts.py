@@ -56,6 +56,12 @@ class Attempts:
         """The task that makes the call, and its worker; nothing outside of tasks."""
         return self._here
 
+    @property
+    def is_under_way(self) -> bool:
+        """True while an attempt is made, false in a pause."""
+        lane = self._seen.fields.get("lanes", {}).get(self._me, {})
+        return bool(lane.get("state") == lanes.RUNNING)
+
     def enter(self) -> Generator[float, None, Standing]:
         """Find out how the call stands; the first attempt of a new one is written down.
 

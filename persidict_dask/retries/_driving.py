@@ -36,50 +36,59 @@ def driven(steps: Steps, call: Call) -> Any:
     """Make the attempts in this thread, which leaves its place on a worker while it waits."""
     resume: Callable[[], float | None] = partial(next, steps)
     answer: Outcome | None = None
-    while True:
-        try:
-            pause = resume()
-        except StopIteration as end:
-            outcome: Outcome = end.value
-            break
-        try:
-            answer = _attempt(call) if pause is None else _sleep(pause)
-        except BaseException as error:
-            resume = partial(steps.throw, error)
-        else:
-            resume = partial(steps.send, answer)
     try:
-        return outcome.get()
+        while True:
+            try:
+                pause = resume()
+            except StopIteration as end:
+                answer = end.value
+                break
+            try:
+                answer = _attempt(call) if pause is None else _sleep(pause)
+            except BaseException as error:
+                resume = partial(steps.throw, error)
+            else:
+                resume = partial(steps.send, answer)
+        return _got(answer)
     finally:
-        del outcome, answer, resume  # the error would keep them alive, and they the error
+        del answer, resume  # an error would keep this frame alive, and this frame the error
 
 
 async def driven_async(steps: Steps, call: Call, *, asks: bool) -> Any:
     """Make the attempts in this coroutine; what `asks` a store is done in threads."""
     resume: Callable[[], float | None] = partial(next, steps)
     answer: Outcome | None = None
-    while True:
-        pause, outcome, cut = await _resumed(resume, asks=asks)
-        if outcome is not None:
-            break
-        if cut is not None:
-            resume = partial(steps.throw, cut)
-            continue
-        try:
-            answer = await (attempt_async(call) if pause is None else _sleep_async(pause))
-        except GeneratorExit:  # the coroutine is thrown away
-            steps.close()
-            raise
-        except BaseException as error:
-            resume = partial(steps.throw, error)
-        else:
-            resume = partial(steps.send, answer)
+    cut: BaseException | None = None
     try:
+        while True:
+            pause, answer, cut = await _resumed(resume, asks=asks)
+            if answer is not None:
+                break
+            if cut is not None:
+                resume = partial(steps.throw, cut)
+                continue
+            try:
+                answer = await (attempt_async(call) if pause is None else _sleep_async(pause))
+            except GeneratorExit:  # the coroutine is thrown away
+                steps.close()
+                raise
+            except BaseException as error:
+                resume = partial(steps.throw, error)
+            else:
+                resume = partial(steps.send, answer)
         if cut is not None:
             raise cut
+        return _got(answer)
+    finally:
+        del answer, cut, resume
+
+
+def _got(outcome: Outcome | None) -> Any:
+    try:
+        assert outcome is not None
         return outcome.get()
     finally:
-        del outcome, cut, answer, resume
+        del outcome
 
 
 async def _resumed(
@@ -87,8 +96,11 @@ async def _resumed(
 ) -> tuple[float | None, Outcome | None, BaseException | None]:
     """Return what the steps want next, or how they have ended, and a cancellation meanwhile."""
     step = partial(_step, resume)
-    (pause, outcome), cut = (await finished(step)) if asks else (step(), None)
-    return pause, outcome, cut
+    try:
+        (pause, outcome), cut = (await finished(step)) if asks else (step(), None)
+        return pause, outcome, cut
+    finally:
+        del step, resume
 
 
 def _step(resume: Callable[[], float | None]) -> tuple[float | None, Outcome | None]:
@@ -97,6 +109,8 @@ def _step(resume: Callable[[], float | None]) -> tuple[float | None, Outcome | N
         return resume(), None
     except StopIteration as end:
         return None, end.value
+    finally:
+        del resume
 
 
 def _attempt(call: Call) -> Outcome:

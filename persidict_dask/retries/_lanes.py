@@ -40,15 +40,15 @@ class Watch:
         self._beats: dict[str, Any] = {}
 
     def is_dead(self, owner: str, lane: Fields) -> bool:
-        """True if it is gone, was silent too long, or its task came here from another host."""
+        """True if it is gone, was silent too long, or its task has long come from another host."""
         if is_local(owner):
             return is_gone(owner)
-        has_moved = self._has_moved_here(lane) and is_shared(lane["task"])
-        return has_moved or silence.is_over(self._where, owner, lane)
+        has_gone = self.is_leaving(owner, lane) and self.is_overdue()
+        return has_gone or silence.is_over(self._where, owner, lane)
 
     def is_leaving(self, owner: str, lane: Fields) -> bool:
-        """True if its task came here from another worker of this host, which still runs."""
-        return is_local(owner) and self._has_moved_here(lane)
+        """True if its task came here from another worker, which may be about to say so."""
+        return self._has_moved_here(lane) and (is_local(owner) or is_shared(lane["task"]))
 
     def is_overdue(self) -> bool:
         """True if those who leave have had the time to say so."""

@@ -7,7 +7,6 @@ import os
 import sys
 import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -21,9 +20,6 @@ _PATIENCE = 5.0
 _GLANCE = 0.1
 """Seconds between two looks whether a worker closes."""
 
-_AT_ONCE = 8
-"""Calls that are released at the same time."""
-
 _ANSWER = 1.5
 """Seconds for which it waits for its scheduler; after four its nanny kills it."""
 
@@ -34,6 +30,10 @@ class Leaver(Protocol):
     @property
     def here(self) -> Here:
         """The task that makes the call, and its worker."""
+
+    @property
+    def is_under_way(self) -> bool:
+        """True while an attempt is made, false in a pause."""
 
     def release(self, *, counts: bool) -> None:
         """Leave the call to the next caller, with or without the attempt that is under way."""
@@ -58,11 +58,12 @@ class _Leaving:
                 worker.loop.add_callback(worker.plugin_add, _plugin(), _NAME)
 
     def _is_new(self, worker: Any) -> bool:
-        address = worker.address
         with self._lock:
-            is_new = self._workers.get(address) is not worker
+            known = self._workers.get(worker.address)
+            is_new = known is not worker and (known is None or worker.status.name not in _CLOSED)
             if is_new:  # another may have had the address before
-                self._workers[address], self._calls[address] = worker, weakref.WeakSet()
+                self._workers[worker.address] = worker
+                self._calls[worker.address] = weakref.WeakSet()
         return is_new
 
     def watch(self, call: Leaver) -> None:
@@ -87,26 +88,25 @@ class _Leaving:
         """
         return bool(self._wanted(here.worker, {here.task}))
 
-    def close(self, worker: str) -> None:
-        """Release all calls of a worker."""
+    def close(self, worker: Any) -> None:
+        """Release all calls of a worker, and first those whose end would be taken for a death."""
         with self._lock:
-            calls = list(self._calls.pop(worker, ()))
+            is_known = self._workers.get(worker.address) is worker
+            calls = list(self._calls.pop(worker.address, ())) if is_known else []
         if calls:
-            wanted = self._wanted(worker, {call.here.task for call in calls})
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
-                for call in calls:
-                    pool.submit(call.release, counts=call.here.task not in wanted)
+            wanted = self._wanted(worker.address, {call.here.task for call in calls})
+            for call in sorted(calls, key=lambda call: not call.is_under_way):
+                call.release(counts=call.here.task not in wanted)
 
     def _wanted(self, address: str, tasks: set[str]) -> set[str]:
-        """Return those of the tasks that run on a worker, and that its scheduler knows."""
+        """Return those of the tasks that run on a worker, and that its scheduler wants."""
         worker = self._workers.get(address)
         if worker is None:
             return set()
-        running = [*worker.state.executing, *worker.state.long_running]
-        keys = {repr(each.key): each.key for each in running if each.state in _RUNNING}
-        names = {task: keys[key] for task in tasks if (key := task.partition(" ")[2]) in keys}
-        known = _known(worker, list(names.values()))
-        return {task for task, key in names.items() if key in known}
+        running = _running(worker)
+        names = {task: running[key] for task in tasks if (key := _key_in(task)) in running}
+        wanted = _wanted_of(worker, list(names.values()))
+        return {task for task, key in names.items() if key in wanted}
 
 
 _CLOSED = ("closing", "closed")
@@ -115,16 +115,33 @@ _RUNNING = ("executing", "long-running")
 _WANTED = ("released", "waiting", "queued", "no-worker", "processing")
 
 
-def _known(worker: Any, keys: list[Any]) -> set[Any]:
-    """Ask the scheduler which results it wants."""
+def _key_in(task: str) -> str:
+    return task.partition(" ")[2]
+
+
+def _running(worker: Any) -> dict[str, Any]:
+    """Return the keys of the tasks that run on a worker, by their texts."""
+    tasks = [*worker.state.executing, *worker.state.long_running]
+    return {repr(each.key): each.key for each in tasks if each.state in _RUNNING}
+
+
+def _wanted_of(worker: Any, keys: list[Any]) -> set[Any]:
+    """Ask the scheduler which results it wants; if it is too busy, believe what it said last."""
     loop = worker.loop.asyncio_loop
     if not keys or asyncio._get_running_loop() is loop:  # which cannot wait for itself
         return set()
-    asking = asyncio.run_coroutine_threadsafe(_states(worker, keys), loop)
+    question = _states(worker, keys)
+    try:
+        asking = asyncio.run_coroutine_threadsafe(question, loop)
+    except RuntimeError:  # the loop has ended
+        question.close()
+        return set()
     try:
         return {key for key, state in asking.result(_ANSWER).items() if state in _WANTED}
-    except Exception:
+    except TimeoutError:
         asking.cancel()
+        return set() if worker.batched_stream.closed() else set(_running(worker).values())
+    except Exception:
         return set()
 
 
@@ -149,7 +166,7 @@ def _plugin() -> Any:
         """
 
         def setup(self, worker: Any) -> None:
-            self._left: asyncio.Future[None] | None = None
+            self._is_leaving, self._has_left = False, asyncio.Event()
             self._watch = PeriodicCallback(partial(self._look, worker), _GLANCE * 1000)
             self._watch.start()
 
@@ -157,14 +174,29 @@ def _plugin() -> Any:
             if worker.status.name in _CLOSED:
                 self._leave(worker)
 
-        def _leave(self, worker: Any) -> asyncio.Future[None]:
+        def _leave(self, worker: Any) -> asyncio.Event:
+            """Release the calls in a thread of its own: those of the loop may all be busy."""
             self._watch.stop()
-            if self._left is None:
-                leave = asyncio.to_thread(leaving.close, worker.address)
-                self._left = asyncio.ensure_future(leave)
-            return self._left
+            if not self._is_leaving:
+                self._is_leaving = True
+                work = partial(self._release, worker, asyncio.get_running_loop())
+                try:
+                    threading.Thread(target=work, daemon=True).start()
+                except RuntimeError:  # the interpreter ends
+                    work()
+            return self._has_left
+
+        def _release(self, worker: Any, loop: asyncio.AbstractEventLoop) -> None:
+            try:
+                leaving.close(worker)
+            finally:
+                with suppress(RuntimeError):  # the loop has ended
+                    loop.call_soon_threadsafe(self._has_left.set)
 
         async def teardown(self, worker: Any) -> None:
-            await asyncio.wait([self._leave(worker)], timeout=_PATIENCE)
+            self._watch.stop()
+            if worker.status.name in _CLOSED:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._leave(worker).wait(), _PATIENCE)
 
     return Leaving()

@@ -8,7 +8,7 @@ from itertools import chain, pairwise
 
 import pytest
 
-from persidict_dask import Counter, RateLimiter, SharedValue
+from persidict_dask import Counter, RateLimiter, SharedValue, digest
 from persidict_dask.coordination import _moments, _polling, _rate, inspect
 
 
@@ -184,3 +184,8 @@ def test_waiting_for_a_value(plain):
 
 def test_a_value_none_can_be_waited_for(plain):
     assert SharedValue(plain, "v", None).wait_for(lambda value: value is None, timeout=0) is None
+
+
+def test_what_a_value_is_by_default_is_no_part_of_its_token(tmp_path):
+    """It may be anything."""
+    assert digest(SharedValue(str(tmp_path), "v", default=object()))

@@ -605,13 +605,31 @@ def test_a_silent_one_of_another_host_is_dead(caller, world, store):
 TASK = "tcp://10.0.0.1:8786 'key'"
 
 
-def test_a_task_that_comes_from_another_host(caller, world, store):
-    """Its worker is gone: nobody waits for its silence."""
+@pytest.fixture
+def moved(caller, world):
+    """The same task on two hosts, one after the other."""
     one, two = caller(Here(TASK, "tcp://10.0.0.2:1")), caller(Here(TASK, "tcp://10.0.0.3:1"))
     one.begin()
     world.far.add(one.me)
-    assert two.begin() == 8
+    assert two.begin() == 0.02
+    return one, two
+
+
+def test_a_task_that_comes_from_another_host(moved, world, store):
+    """Its worker may leave: it gets some seconds to say so; but nobody waits for its silence."""
+    world.late += 4
+    assert moved[1].sleep() == 0.03
+    world.late += 2
+    assert moved[1].sleep() == 8
     assert record(store)["deaths"] == 1
+
+
+def test_a_task_that_another_host_gives_back(moved, store):
+    one, two = moved
+    one._steps.gi_frame.f_locals["attempts"].release(counts=False)
+    assert two.sleep() is None
+    assert record(store).get("deaths", 0) == 0
+    assert lane(store)["attempts"] == 1
 
 
 @pytest.mark.parametrize("where", ["tcp://127.0.0.1:8786 'key'", "inproc://127.0.0.1/1/2 'key'"])
@@ -935,6 +953,7 @@ class Worker:
         self.state = SimpleNamespace(executing=set(), long_running=set())
         self.state.executing |= {SimpleNamespaceOf(key) for key in keys}
         self.scheduler, self.known = self, dict.fromkeys(keys, "processing")
+        self.batched_stream = SimpleNamespace(closed=lambda: False)
         self.status = SimpleNamespace(name="running")
         self.plugins = []
 
@@ -954,7 +973,7 @@ class SimpleNamespaceOf:
 
 class Leaver:
     def __init__(self, here):
-        self.here, self.released = here, []
+        self.here, self.released, self.is_under_way = here, [], True
 
     def release(self, *, counts):
         self.released.append(counts)
@@ -986,7 +1005,7 @@ def test_a_worker_that_closes(leaving, loop):
     calls = [Leaver(Here(task, "tcp://a")) for task in tasks]
     for call in calls:
         leaving.watch(call)
-    leaving.close("tcp://a")
+    leaving.close(worker)
     assert [call.released for call in calls] == [[False], [False], [True], [True]]
     late = Leaver(calls[0].here)
     leaving.watch(late)
@@ -1014,21 +1033,101 @@ def test_a_task_that_was_cancelled(leaving, loop):
     assert not leaving.is_wanted(HERE)
 
 
-def test_a_worker_that_has_lost_its_scheduler(leaving, loop, monkeypatch):
+async def never(keys):
+    await asyncio.Event().wait()
+
+
+async def gone(keys):
+    raise OSError("connection refused")
+
+
+@pytest.mark.parametrize("answer", [never, gone])
+def test_a_worker_that_has_lost_its_scheduler(leaving, loop, monkeypatch, answer):
     """It is not waited for longer than the nanny waits for the worker."""
     worker = Worker(loop, "tcp://a", "x")
     leaving._is_new(worker)
     monkeypatch.setattr(_leaving, "_ANSWER", 0.05)
+    worker.get_task_status = answer
+    worker.batched_stream.closed = lambda: True
+    assert not leaving.is_wanted(HERE)
 
-    async def never(keys):
-        await asyncio.Event().wait()
 
-    async def gone(keys):
-        raise OSError("connection refused")
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_a_scheduler_that_is_too_busy_to_answer(leaving, loop, monkeypatch, is_cancelled):
+    """What it said last holds: it tells workers which tasks they need not go on with."""
+    worker = Worker(loop, "tcp://a", "x")
+    leaving._is_new(worker)
+    (task,) = worker.state.executing
+    monkeypatch.setattr(_leaving, "_ANSWER", 0.05)
 
-    for answer in (never, gone):
-        worker.get_task_status = answer
-        assert not leaving.is_wanted(HERE)
+    async def busy(keys):
+        task.state = "cancelled" if is_cancelled else "executing"
+        await never(keys)
+
+    worker.get_task_status = busy
+    assert leaving.is_wanted(HERE) is not is_cancelled
+
+
+def test_a_worker_whose_loop_has_ended(leaving):
+    loop = asyncio.new_event_loop()
+    loop.close()
+    worker = Worker(loop, "tcp://a", "x")
+    leaving._is_new(worker)
+    leaving.watch(call := Leaver(HERE))
+    leaving.close(worker)
+    assert call.released == [True]
+
+
+def test_what_is_under_way_is_released_first(leaving, loop):
+    worker = Worker(loop, "tcp://a", "x")
+    leaving._is_new(worker)
+    calls, order = [Leaver(HERE) for _ in range(20)], []
+    for number, call in enumerate(calls):
+        call.is_under_way = number == 13
+        call.release = lambda number=number, **_: order.append(number)
+        leaving.watch(call)
+    leaving.close(worker)
+    assert order[0] == 13
+    assert sorted(order) == [*range(20)]
+
+
+def test_a_worker_that_was_closed_late_does_not_close_the_next_one_of_its_address(leaving, loop):
+    old, new = Worker(loop, "tcp://a", "x"), Worker(loop, "tcp://a", "x")
+    leaving._is_new(old)
+    old.status.name = "closed"
+    assert leaving._is_new(new)
+    assert not leaving._is_new(old)  # a thread of it goes on
+    leaving.watch(call := Leaver(HERE))
+    leaving.close(old)
+    assert call.released == []
+    leaving.close(new)
+    assert call.released == [False]
+
+
+def moved_from_elsewhere(monkeypatch):
+    """A task of a worker of another host, which is here now."""
+    lane = _lanes.new_lane(Here("tcp://10.0.0.1:1 'x'", "tcp://10.0.0.2:2"))
+    monkeypatch.setattr(_lanes, "is_local", lambda owner: False)
+    return lane, _lanes.Watch("where", Here("tcp://10.0.0.1:1 'x'", "tcp://10.0.0.3:3"))
+
+
+def test_a_worker_of_another_host_has_the_time_to_say_that_it_closes(monkeypatch):
+    """Then it was killed: the scheduler has given its task to this one."""
+    lane, watch = moved_from_elsewhere(monkeypatch)
+    fields = _lanes.with_lane({}, "owner", lane)
+    assert watch.is_leaving("owner", lane)
+    assert _lanes.buried(fields, watch) == fields
+    watch._since -= _lanes._MOVING
+    assert _lanes.buried(fields, watch)["deaths"] == 1
+
+
+def test_a_scheduler_of_loopback_is_another_one_on_each_host(monkeypatch):
+    lane, _ = moved_from_elsewhere(monkeypatch)
+    watch = _lanes.Watch("where", Here("tcp://127.0.0.1:1 'x'", "tcp://127.0.0.1:3"))
+    lane = lane | {"task": "tcp://127.0.0.1:1 'x'"}
+    watch._since -= _lanes._MOVING
+    assert not watch.is_leaving("owner", lane)
+    assert not watch.is_dead("owner", lane)
 
 
 def test_a_coroutine_that_is_thrown_away_in_the_loop_does_not_ask_it(leaving, loop):
@@ -1045,11 +1144,11 @@ def test_closed_workers_are_forgotten(leaving, loop):
     worker = Worker(loop, "tcp://a", "x")
     leaving._is_new(worker)
     leaving.watch(call := Leaver(Here("tcp://s 'x'", "tcp://a")))
-    leaving.close("tcp://a")
+    leaving.close(worker)
     assert call.released == [False]
     worker = Worker(loop, "tcp://a", "x")  # in the place of the other
     assert leaving._is_new(worker)
-    leaving.close("tcp://a")
+    leaving.close(worker)
     del worker
     gc.collect()
     assert not leaving._workers

@@ -249,7 +249,9 @@ def given_back(store):
     return [lane["state"] for lane in lanes].count("released")
 
 
-def closes(dask_worker):
+async def closes(dask_worker):
+    for _ in range(100):  # no thread of the loop is free
+        asyncio.get_running_loop().run_in_executor(None, threading.Event().wait)
     dask_worker.status = Status.closing
 
 
@@ -294,12 +296,13 @@ def test_an_adaptive_cluster_that_becomes_smaller(client, store_url, store, tmp_
 
 def test_an_adaptive_cluster_keeps_the_worker_of_a_call_that_waits(client, store_url, store, log):
     """For Dask it is busy, though others may use its place."""
-    given = policy(store_url, attempts=2, wait=tenacity.wait_fixed(3))
-    done = client.submit(sync, given, log, "fails returns", pure=False)
+    given = policy(store_url, attempts=2, wait=tenacity.wait_fixed(1))
+    done = client.submit(sync, given, log, "fails waits", pure=False)
     until(lambda: records(store) and lane(store)["state"] == "waiting")
     with adapting(client.cluster, minimum=0, maximum=4):
         until(lambda: len(client.scheduler_info()["workers"]) == 1)
         assert [*client.scheduler_info()["workers"]] == [lane(store)["worker"]]
+        go(log)
         assert done.result(timeout=60) == "attempt 2"
     assert len({line["pid"] for line in told(log, "begins")}) == 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 from distributed import Client, LocalCluster
@@ -69,13 +70,13 @@ def test_a_worker_that_ended_before_the_attempt_began_tells_nothing_of_it(store)
 
 
 def test_old_ends_are_forgotten_once_in_an_hour(store, monkeypatch):
-    place, start = Place(store), time.time()
-    for number, seconds in enumerate([0, 2 * 86400, 4 * 86400]):
-        monkeypatch.setattr(_exits.time, "time", lambda now=start + seconds: now)
-        if number == 2:
-            monkeypatch.setattr(_exits, "_tidy_next", {})
+    place, clock = Place(store), SimpleNamespace()
+    monkeypatch.setattr(_exits, "time", clock)
+    for number, (days, seconds, left) in enumerate([(0, 0, 1), (2, 3590, 2), (4, 3610, 1)]):
+        clock.time = lambda days=days: 86400.0 * days
+        clock.monotonic = lambda seconds=seconds: 1e6 + seconds
         _exits._write([place], f"tcp://127.0.0.1:{number}", 3)
-        assert len(place.records) == [1, 2, 1][number]
+        assert len(place.records) == left
 
 
 def test_a_store_that_fails_does_not_cost_the_nanny_anything(store, monkeypatch):

@@ -241,6 +241,30 @@ def test_an_error_that_is_handled_in_a_coroutine_keeps_no_argument(collector, tm
     asyncio.run(main())
 
 
+class Breaking:
+    """Fails so many times, and is broken off then."""
+
+    def __init__(self, failures):
+        self.failures = failures
+
+    def __call__(self, argument):
+        self.failures -= 1
+        raise KeyboardInterrupt if self.failures < 0 else OSError
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_call_that_is_broken_off_keeps_no_argument(collector, tmp_path, kind, failures):
+    chosen = settings(kind, tmp_path) | {"retry_on": OSError}
+    policy = RetryPolicy(attempts=3, wait=tenacity.wait_none(), **chosen)
+    large = Large()
+    seen = weakref.ref(large)
+    with pytest.raises(KeyboardInterrupt):
+        policy.call(Breaking(failures), large)
+    del large
+    assert seen() is None
+
+
 def test_a_durable_call_keeps_no_argument(collector, tmp_path):
     large = Large()
     seen = weakref.ref(large)

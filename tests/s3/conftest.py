@@ -23,10 +23,14 @@ CONFIG = {"max_pool_connections": 32}
 
 
 @pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     set_credentials(monkeypatch)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _workers_inherit_the_environment() -> Iterator[None]:
     with dask.config.set({"distributed.worker.multiprocessing-method": "spawn"}):
-        yield  # workers inherit the environment
+        yield
 
 
 def set_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
