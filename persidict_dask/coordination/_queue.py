@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-from persidict import NonEmptySafeStrTuple
+from persidict import NonEmptySafeStrTuple, OutcomeUnknownError
 from persidict.owners import new_token
 from persidict_dask._flights import in_thread
 from persidict_dask._provenance import short_form
@@ -160,7 +160,12 @@ class WorkQueue(Handle):
         me = new_token()
         mine = {"holder": me, "told": told_of_me(self._ttl)}
         more = {"deliveries": seen.fields["deliveries"] + 1}
-        swapped = record.swap(seen, seen.fields | mine | more)
+        try:
+            swapped = record.swap(seen, seen.fields | mine | more)
+        except OutcomeUnknownError:
+            if record.read().exists:
+                raise
+            return None  # whoever has claimed it, it is done or dead
         if swapped is None:
             return None
         return Claim(self._parts, name, me, swapped, self._ttl, self._max_deliveries)

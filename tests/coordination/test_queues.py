@@ -8,8 +8,10 @@ from itertools import chain
 
 import pytest
 
+from persidict import OutcomeUnknownError
 from persidict_dask import WorkQueue
 from persidict_dask.coordination import inspect
+from persidict_dask.coordination._records import Record
 
 BIG = list(range(5000))
 
@@ -234,3 +236,23 @@ def test_keys_are_checked(q, key):
     with pytest.raises((TypeError, ValueError)):
         q.put(1, key=key)
     assert len(q) == 0
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_an_item_of_which_nobody_can_tell_who_has_claimed_it(q, plain, monkeypatch, is_done):
+    """If it is not there any more, that does not matter."""
+    key, plainly = q.put("x"), Record.swap
+
+    def swap(self, seen, fields):
+        monkeypatch.setattr(Record, "swap", plainly)
+        if is_done:
+            WorkQueue(plain, "q").claim().done()
+        raise OutcomeUnknownError("x", backend="x", operation="x")
+
+    monkeypatch.setattr(Record, "swap", swap)
+    if is_done:
+        assert q.claim() is None
+        assert [*q.done] == [key]
+    else:
+        with pytest.raises(OutcomeUnknownError):
+            q.claim()
