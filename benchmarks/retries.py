@@ -184,14 +184,12 @@ class _Storm:
     def attempts(self) -> Race:
         return Race(
             f"attempts per call, {PROCESSES} x {self._calls:,} calls that all fail",
-            Contender("1 attempt", self._sample(_Policies().single, _attempts_per_call)),
+            Contender("1 attempt", self._sample(_STORM.single, _attempts_per_call)),
             [
-                Contender(
-                    f"{ATTEMPTS} attempts", self._sample(_Policies().alone, _attempts_per_call)
-                ),
+                Contender(f"{ATTEMPTS} attempts", self._sample(_STORM.alone, _attempts_per_call)),
                 Contender(
                     f"{ATTEMPTS} attempts, RetryBudget(ratio=0.1)",
-                    self._sample(_Policies().with_budget, _attempts_per_call),
+                    self._sample(_STORM.with_budget, _attempts_per_call),
                     Target(ratio=LIMIT),
                 ),
             ],
@@ -205,7 +203,7 @@ class _Storm:
             [
                 Contender(
                     "RetryBudget(ratio=0.1)",
-                    self._sample(_Policies().with_budget, _writes_per_retry),
+                    self._sample(_STORM.with_budget, _writes_per_retry),
                     Target(ratio=WRITES),
                 )
             ],
@@ -227,35 +225,38 @@ class _Policies(NamedTuple):
     attempts: int = ATTEMPTS
     window: float = 10.0
     reset: float = 15.0
+    wait: float = 0.1  # seconds at most
 
     def single(self, store: Any, name: str) -> Any:
         del store, name
-        return _policy(1)
+        return self._policy(1)
 
     def alone(self, store: Any, name: str) -> Any:
         del store, name
-        return _policy(self.attempts)
+        return self._policy(self.attempts)
 
     def with_budget(self, store: Any, name: str) -> Any:
         from persidict_dask import RetryBudget
 
         budget = RetryBudget(store, name, ratio=0.1, window=self.window)
-        return _policy(self.attempts, budget=budget)
+        return self._policy(self.attempts, budget=budget)
 
     def with_breaker(self, store: Any, name: str) -> Any:
         from persidict_dask import CircuitBreaker
 
         breaker = CircuitBreaker(store, name, reset=self.reset)
-        return _policy(self.attempts, breaker=breaker)
+        return self._policy(self.attempts, breaker=breaker)
+
+    def _policy(self, attempts: int, **shared: Any) -> Any:
+        from tenacity import wait_random
+
+        from persidict_dask import RetryPolicy
+
+        wait = wait_random(0, self.wait)
+        return RetryPolicy(attempts=attempts, wait=wait, retry_on=(RefusedError, OSError), **shared)
 
 
-def _policy(attempts: int, **shared: Any) -> Any:
-    from tenacity import wait_random
-
-    from persidict_dask import RetryPolicy
-
-    wait = wait_random(0, 0.1)
-    return RetryPolicy(attempts=attempts, wait=wait, retry_on=(RefusedError, OSError), **shared)
+_STORM = _Policies(wait=0.01)
 
 
 def _attempts_per_call(told: Told) -> float:
