@@ -154,49 +154,54 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=leaving.__init__)  # type: ignore[misc]
 
 
+class _Watch:
+    """Tells the calls of a worker when that is closed.
+
+    It looks for itself: a worker that closes asks its nanny first, and if that closes as well,
+    as it does when a cluster becomes smaller, the answer never comes and plugins hear nothing.
+    """
+
+    def setup(self, worker: Any) -> None:
+        from tornado.ioloop import PeriodicCallback
+
+        self._is_leaving, self._has_left = False, asyncio.Event()
+        self._watch = PeriodicCallback(partial(self._look, worker), _GLANCE * 1000)
+        self._watch.start()
+
+    def _look(self, worker: Any) -> None:
+        if worker.status.name in _CLOSED:
+            self._leave(worker)
+
+    def _leave(self, worker: Any) -> asyncio.Event:
+        """Release the calls in a thread of its own: those of the loop may all be busy."""
+        self._watch.stop()
+        if not self._is_leaving:
+            self._is_leaving = True
+            work = partial(self._release, worker, asyncio.get_running_loop())
+            try:
+                threading.Thread(target=work, daemon=True).start()
+            except RuntimeError:  # the interpreter ends
+                work()
+        return self._has_left
+
+    def _release(self, worker: Any, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            leaving.close(worker)
+        finally:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._has_left.set)
+
+    async def teardown(self, worker: Any) -> None:
+        self._watch.stop()
+        if worker.status.name in _CLOSED:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._leave(worker).wait(), _PATIENCE)
+
+
 def _plugin() -> Any:
     from distributed import WorkerPlugin
-    from tornado.ioloop import PeriodicCallback
 
-    class Leaving(WorkerPlugin):
-        """Tells the calls of a worker when that is closed.
-
-        It looks for itself: a worker that closes asks its nanny first, and if that closes as well,
-        as it does when a cluster becomes smaller, the answer never comes and plugins hear nothing.
-        """
-
-        def setup(self, worker: Any) -> None:
-            self._is_leaving, self._has_left = False, asyncio.Event()
-            self._watch = PeriodicCallback(partial(self._look, worker), _GLANCE * 1000)
-            self._watch.start()
-
-        def _look(self, worker: Any) -> None:
-            if worker.status.name in _CLOSED:
-                self._leave(worker)
-
-        def _leave(self, worker: Any) -> asyncio.Event:
-            """Release the calls in a thread of its own: those of the loop may all be busy."""
-            self._watch.stop()
-            if not self._is_leaving:
-                self._is_leaving = True
-                work = partial(self._release, worker, asyncio.get_running_loop())
-                try:
-                    threading.Thread(target=work, daemon=True).start()
-                except RuntimeError:  # the interpreter ends
-                    work()
-            return self._has_left
-
-        def _release(self, worker: Any, loop: asyncio.AbstractEventLoop) -> None:
-            try:
-                leaving.close(worker)
-            finally:
-                with suppress(RuntimeError):  # the loop has ended
-                    loop.call_soon_threadsafe(self._has_left.set)
-
-        async def teardown(self, worker: Any) -> None:
-            self._watch.stop()
-            if worker.status.name in _CLOSED:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._leave(worker).wait(), _PATIENCE)
+    class Leaving(_Watch, WorkerPlugin):
+        """The same for Dask."""
 
     return Leaving()
