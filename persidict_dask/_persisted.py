@@ -169,7 +169,7 @@ class PersistedFunction(Generic[P, R]):
         arguments = self._bound(args, kwargs)
         for name in self._options.ignore:
             arguments.pop(name, None)
-        digests = digest_arguments(arguments)
+        digests = digest_arguments(arguments, self._options.by_value)
         key = NonEmptySafeStrTuple(self._options.name, self._code_digits, digest(digests))
         return Call(key, args, kwargs, arguments, digests)
 

@@ -9,8 +9,8 @@ from persidict_dask._digest.definitions import identify_code_by
 __all__ = ["Fingerprint", "fingerprint"]
 
 
-def _hexdigest(obj: Any) -> str:
-    return fingerprint(obj).hexdigest
+def _hexdigest(obj: Any, by_value: tuple[str, ...]) -> str:
+    return fingerprint(obj, by_value).hexdigest
 
 
 identify_code_by(_hexdigest)

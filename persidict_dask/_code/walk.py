@@ -50,16 +50,11 @@ class CodeWalker(Walker):
     """A walk that goes into the code of the project and notes what it saw."""
 
     def __init__(self, by_value: tuple[str, ...] = (), watches: Watches | None = None) -> None:
-        super().__init__()
-        self.by_value = by_value
+        super().__init__(by_value)
         self.versions: dict[str, str] = {}
         self.named: dict[str, tuple[Any, Any]] = {}
         self.watches = watches
         self._quiet = False
-
-    def is_by_value(self, obj: Any) -> bool:
-        """Is the code of this function, class or module taken by value?"""
-        return origin_of(module_of(obj), self.by_value).kind == PROJECT
 
     def name(self, kind: str, name: str, obj: Any, content: Any = MISSING) -> None:
         """Note a component; another object of the same name gets a number."""
@@ -81,17 +76,11 @@ class CodeWalker(Walker):
         finally:
             self._quiet = False
 
-    def class_token(self, cls: type) -> bytes:
+    def known_class(self, cls: type) -> bytes:
         """Of the project's classes the code counts, and not the module it stands in."""
         if self.is_by_value(cls):
             return frame(b"class", cls.__qualname__.encode()) + self.token(cls)
         return frame(b"class", place(cls).encode())
-
-    def constructor_token(self, function: Any) -> bytes:
-        """Of the project's functions the code counts."""
-        if self.is_by_value(function):
-            return self.token(function)
-        return frame(b"constructor", place(function).encode())
 
     def definition(self, obj: Any) -> bytes:
         """Token of a function, class, descriptor or module."""

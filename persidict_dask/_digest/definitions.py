@@ -8,18 +8,18 @@ from typing import Any
 from persidict_dask._digest.frame import frame
 from persidict_dask._errors import UnstableKeyError
 
-_identify: list[Callable[[Any], str]] = []
+_identify: list[Callable[[Any, tuple[str, ...]], str]] = []
 
 
-def identify_code_by(function: Callable[[Any], str]) -> None:
-    """Let `function(obj)` be the identity of the code of a function, class or module."""
+def identify_code_by(function: Callable[[Any, tuple[str, ...]], str]) -> None:
+    """Let `function(obj, by_value)` be the identity of the code of a function, class or module."""
     _identify[:] = [function]
 
 
-def code_token(obj: Any) -> bytes:
+def code_token(obj: Any, by_value: tuple[str, ...]) -> bytes:
     """Token of a function, class or module that is, or is a part of, a value."""
     try:
-        return frame(b"code", _identify[0](obj).encode())
+        return frame(b"code", _identify[0](obj, by_value).encode())
     except UnstableKeyError as error:
         error.enter()
         raise

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from xxhash import xxh3_128, xxh3_128_digest
 
-SCHEME: Final = b"persidict-digest-1"
+SCHEME: Final = b"persidict-digest-2"
 """Stands at the head of every digest: another scheme gives other keys, never wrong hits."""
 
 INLINE: Final = 64  # a payload up to here stands in its token as it is

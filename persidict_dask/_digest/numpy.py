@@ -93,7 +93,7 @@ def _subclass(walker: Walker, array: Any) -> bytes:
         return array_token(walker, array)  # where the bytes are kept does not count
     base = array_token(walker, _numpy().asarray(array))
     state = walker.attributes(b"state", getattr(array, "__dict__", {}).items())
-    return frame_all(b"arraylike", (walker.class_token(cls), base, state))
+    return frame_all(b"arraylike", (walker.known_class(cls), base, state))
 
 
 def _ndarray(walker: Walker, array: Any) -> bytes:
@@ -114,7 +114,7 @@ def _masked(walker: Walker, array: Any) -> bytes:
         for name in data.dtype.names:
             data[name][mask[name]] = np.zeros((), data.dtype[name])
     parts = (
-        walker.class_token(type(array)),
+        walker.known_class(type(array)),
         array_token(walker, data),
         array_token(walker, mask),
         array_token(walker, np.asarray(array.fill_value)),
@@ -140,7 +140,7 @@ def _sparse(walker: Walker, matrix: Any) -> bytes:
     entries.sum_duplicates()
     coords = _numpy().asarray(entries.coords, dtype="<i8")
     parts = (
-        walker.class_token(type(matrix)),
+        walker.known_class(type(matrix)),
         walker.token(tuple(map(int, matrix.shape))),
         array_token(walker, coords),
         array_token(walker, entries.data),

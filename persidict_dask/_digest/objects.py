@@ -33,7 +33,9 @@ def by_function(function: Callable[[Any], Any]) -> Handler:
     """Handler for a class with a registered function."""
 
     def handler(walker: Walker, obj: Any) -> bytes:
-        return frame_all(b"registered", (_class(walker, obj), walker.token(function(obj))))
+        return frame_all(
+            b"registered", (walker.known_class(type(obj)), walker.token(function(obj)))
+        )
 
     return handler
 
@@ -41,7 +43,7 @@ def by_function(function: Callable[[Any], Any]) -> Handler:
 def by_protocol(walker: Walker, obj: Any) -> bytes:
     """The class says itself what its content is."""
     content = type(obj).__persist_token__(obj)
-    return frame_all(b"protocol", (_class(walker, obj), walker.token(content)))
+    return frame_all(b"protocol", (walker.known_class(type(obj)), walker.token(content)))
 
 
 def definition(walker: Walker, obj: Any) -> bytes:
@@ -85,7 +87,7 @@ def named_tuple(walker: Walker, obj: Any) -> bytes:
 
 def path(walker: Walker, obj: pathlib.PurePath) -> bytes:
     """A path: its class and text; the file it leads to is not read."""
-    return frame_all(b"path", (_class(walker, obj), walker.token(str(obj))))
+    return frame_all(b"path", (walker.known_class(type(obj)), walker.token(str(obj))))
 
 
 def set_with_state(walker: Walker, obj: Any) -> bytes:
@@ -107,7 +109,7 @@ def store(walker: Walker, obj: Any) -> bytes:
     if type(obj).__name__ == "LocalDict":
         raise refuse(obj, "it lives in the memory of this process only")
     params = obj.get_params()
-    return frame_all(b"store", (_class(walker, obj), walker.token(params)))
+    return frame_all(b"store", (walker.known_class(type(obj)), walker.token(params)))
 
 
 def collection(_: Walker, obj: Any) -> bytes:

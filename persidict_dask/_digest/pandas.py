@@ -17,7 +17,7 @@ from persidict_dask._errors import UnstableKeyError
 def _frame(walker: Walker, table: Any) -> bytes:
     columns = (_series_values(walker, table, at) for at in range(table.shape[1]))
     parts = (
-        walker.class_token(type(table)),
+        walker.known_class(type(table)),
         walker.at(".columns", table.columns),
         walker.at(".index", table.index),
         frame_all(b"values", columns),
@@ -36,7 +36,7 @@ def _series_values(walker: Walker, table: Any, at: int) -> bytes:
 
 def _series(walker: Walker, series: Any) -> bytes:
     parts = (
-        walker.class_token(type(series)),
+        walker.known_class(type(series)),
         walker.at(".name", series.name),
         walker.at(".index", series.index),
         _values(walker, series.array),
@@ -69,7 +69,7 @@ def _index(walker: Walker, index: Any) -> bytes:
     else:
         freq = getattr(index, "freqstr", None)
         content = _values(walker, index.array) + walker.token(freq)
-    return frame_all(b"index", (walker.class_token(type(index)), names, content))
+    return frame_all(b"index", (walker.known_class(type(index)), names, content))
 
 
 def _values(walker: Walker, values: Any) -> bytes:
@@ -158,7 +158,7 @@ _KINDS: dict[str, Callable[[Walker, Any], bytes]] = {
 
 
 def _column(walker: Walker, values: Any) -> bytes:
-    return frame(b"array", walker.class_token(type(values)) + _values(walker, values))
+    return frame(b"array", walker.known_class(type(values)) + _values(walker, values))
 
 
 HANDLERS: dict[str, Handler] = {

@@ -11,13 +11,13 @@ from persidict_dask._errors import UnstableKeyError
 
 
 def _series(walker: Walker, series: Any) -> bytes:
-    head = walker.class_token(type(series)) + walker.token((series.name, str(series.dtype)))
+    head = walker.known_class(type(series)) + walker.token((series.name, str(series.dtype)))
     return frame(b"polars.Series", head + _content(walker, series))
 
 
 def _frame(walker: Walker, table: Any) -> bytes:
     columns = [_series(walker, column) for column in table.get_columns()]
-    head = walker.class_token(type(table)) + walker.token(tuple(table.shape))
+    head = walker.known_class(type(table)) + walker.token(tuple(table.shape))
     return frame(b"polars.DataFrame", head + frame_all(b"columns", columns))
 
 

@@ -28,9 +28,11 @@ def digest(*objects: Any) -> str:
     return hex_digest(frame(b"objects", b"".join(tokens)))
 
 
-def digest_arguments(arguments: Mapping[str, Any]) -> dict[str, str]:
+def digest_arguments(
+    arguments: Mapping[str, Any], by_value: tuple[str, ...] = ()
+) -> dict[str, str]:
     """Digest of each argument of a call by its name, which begins the path of an error."""
-    walker = Walker()
+    walker = Walker(by_value)
     return {name: hex_digest(_named(walker, name, value)) for name, value in arguments.items()}
 
 

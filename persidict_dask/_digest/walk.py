@@ -9,7 +9,7 @@ from persidict_dask._digest.definitions import code_token
 from persidict_dask._digest.frame import Stream, frame
 from persidict_dask._digest.table import Table
 from persidict_dask._errors import UnstableKeyError
-from persidict_dask._origin import is_by_value, place
+from persidict_dask._origin import LIBRARY, PROJECT, Origin, module_of, origin_of, place
 
 SCALARS: dict[type, Callable[[Any], bytes]] = {}
 """Exact types that hold no other object: their token needs no walk."""
@@ -27,7 +27,8 @@ class CycleFound(Exception):  # noqa: N818 - a signal of the walk to the graph, 
 class Walker:
     """Gives tokens to objects; one for each key, because it remembers objects by identity."""
 
-    def __init__(self) -> None:
+    def __init__(self, by_value: tuple[str, ...] = ()) -> None:
+        self.by_value = by_value
         self._memo: dict[int, tuple[Any, bytes]] = {}
         self._active: set[int] = set()
         self.stand_in: Callable[[Any], bytes] | None = None
@@ -90,22 +91,39 @@ class Walker:
         """Token of an object from the tokens of its parts, without memory of it."""
         return HANDLERS.handler_of(type(obj))(self, obj)
 
+    def is_by_value(self, obj: Any) -> bool:
+        """Is the code of this function, class or module taken by value?"""
+        return self.origin(obj).kind == PROJECT
+
+    def origin(self, obj: Any) -> Origin:
+        """Where the code of a function, class or module comes from."""
+        return origin_of(module_of(obj), self.by_value)
+
     def class_token(self, cls: type) -> bytes:
-        """Token of the class of an instance: its name, and its code where that is the project's."""
+        """Token of the class of an instance: its name, and its code or the version of its library.
+
+        The version of Python is part of each fingerprint already.
+        """
+        return self.known_class(cls) + self._version(cls)
+
+    def known_class(self, cls: type) -> bytes:
+        """The same for instances of which a handler knows all that counts: without versions."""
         name = frame(b"class", place(cls).encode())
-        return name + self.token(cls) if is_by_value(cls) else name
+        return name + self.token(cls) if self.is_by_value(cls) else name
 
     def constructor_token(self, function: Any) -> bytes:
         """Token of what would make a copy of an instance: its name, or its code where by value."""
-        return (
-            self.token(function)
-            if is_by_value(function)
-            else frame(b"constructor", place(function).encode())
-        )
+        if self.is_by_value(function):
+            return self.token(function)
+        return frame(b"constructor", place(function).encode()) + self._version(function)
 
     def definition(self, obj: Any) -> bytes:
         """Token of a function, class or module: the identity of its code."""
-        return code_token(obj)
+        return code_token(obj, self.by_value)
+
+    def _version(self, obj: Any) -> bytes:
+        origin = self.origin(obj)
+        return frame(b"version", str(origin).encode()) if origin.kind == LIBRARY else b""
 
     def _pair(self, key: Any, value: Any) -> bytes:
         head = self.at("{…}", key)
