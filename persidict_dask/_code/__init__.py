@@ -3,10 +3,10 @@
 from typing import Any
 
 from persidict_dask._code import definitions as definitions
-from persidict_dask._code.identity import Fingerprint, fingerprint
+from persidict_dask._code.identity import Fingerprint, fingerprint, running
 from persidict_dask._digest.definitions import identify_code_by
 
-__all__ = ["Fingerprint", "fingerprint"]
+__all__ = ["Fingerprint", "fingerprint", "running"]
 
 
 def _hexdigest(obj: Any, by_value: tuple[str, ...]) -> str:

@@ -115,7 +115,7 @@ def _fields(walker: CodeWalker, cls: type) -> Iterator[bytes]:
 def _members(walker: CodeWalker, cls: type, name: str) -> Iterator[bytes]:
     if issubclass(cls, enum.Enum):
         yield from _enum_members(walker, cls)
-    for key, value in sorted(vars(cls).items()):
+    for key, value in sorted(walker.members(cls).items()):
         if not _is_incidental(cls, key, value):
             yield walker.token(key)
             yield (

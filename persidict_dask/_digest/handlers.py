@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from persidict_dask._digest import arrow, numpy, objects, pandas, polars
+from persidict_dask._digest.definitions import Data
 from persidict_dask._digest.python import EXACT
 from persidict_dask._digest.walk import HANDLERS, SCALARS, Handler
 from persidict_dask._origin import module_of
@@ -29,6 +30,7 @@ _LIBRARIES: dict[str, dict[str, Handler]] = {
 }
 
 _DEFINITIONS = (
+    Data,
     types.FunctionType,
     types.MethodDescriptorType,
     types.WrapperDescriptorType,
