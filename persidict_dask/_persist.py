@@ -9,8 +9,9 @@ from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
 from persidict import PersiDict
+from persidict_dask._binding import takes
 from persidict_dask._names import name_of, safe_name
-from persidict_dask._persisted import Options, PersistedFunction, real_signature
+from persidict_dask._persisted import Options, PersistedFunction
 from persidict_dask._persisted_async import persisted_class
 from persidict_dask._stores import Store, results_store
 from persidict_dask.retries import RetryPolicy
@@ -43,7 +44,7 @@ def persist(
         store: any `PersiDict`, or a URL, which opens a write-once store.
         name: the function's name in the store; default from module and qualified name.
         version: replaces the fingerprint of the code: only a new version invalidates.
-        ignore: names of arguments that do not enter the key.
+        ignore: names of arguments that do not enter the key; and of globals, as `"module.name"`.
         by_value: modules or packages whose code belongs to the fingerprint, besides `__main__`,
             notebooks and the project of the function itself.
         ttl: seconds after which a result counts as missing, by the clock of the store.
@@ -67,6 +68,7 @@ def persist(
     if not 0 <= verify <= 1:
         raise ValueError(f"verify must be a probability in [0, 1], not {verify!r}")
     place = store if isinstance(store, PersiDict) else results_store(store)
+    ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     modules = (by_value,) if isinstance(by_value, (str, ModuleType)) else tuple(by_value)
 
     def decorate(function: Callable[P, R]) -> PersistedFunction[P, R]:
@@ -74,7 +76,9 @@ def persist(
         options = Options(
             name=safe_name(name or name_of(function)),
             version=version,
-            ignore=_checked_ignore(function, ignore),
+            ignore=_checked_ignore(function, [each for each in ignored if "." not in each]),
+            ignored_globals=tuple(sorted(each for each in ignored if "." in each)),
+            is_named=name is not None,
             by_value=tuple(m if isinstance(m, str) else m.__name__ for m in modules),
             validate=validate,
             ttl=ttl,
@@ -93,15 +97,14 @@ def _check_function(function: Any) -> None:
         raise TypeError(f"{function!r} is persisted already")
     if isinstance(function, (staticmethod, classmethod)):
         raise TypeError(f"put @{type(function).__name__} above @persist, not below it")
-    if inspect.isclass(function) or not callable(function) or not hasattr(function, "__qualname__"):
+    if inspect.isclass(function) or not callable(function):
         raise TypeError(f"persist decorates functions, not {function!r}")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"{function.__qualname__} makes generators, which cannot be stored")
+        raise TypeError(f"{name_of(function)} makes generators, which cannot be stored")
 
 
-def _checked_ignore(function: Any, ignore: Iterable[str] | str) -> tuple[str, ...]:
-    names = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    unknown = set(names) - set(real_signature(function).parameters)
+def _checked_ignore(function: Any, names: list[str]) -> tuple[str, ...]:
+    unknown = sorted(name for name in names if not takes(function, name))
     if unknown:
-        raise ValueError(f"{function.__qualname__} has no arguments {sorted(unknown)} to ignore")
-    return names
+        raise ValueError(f"{name_of(function)} has no arguments {unknown} to ignore")
+    return tuple(names)

@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from persidict import NonEmptySafeStrTuple
+from persidict_dask._binding import Binding
 from persidict_dask._code import Fingerprint, fingerprint
 from persidict_dask._defaults import default_policy
 from persidict_dask._difference import difference
@@ -21,19 +22,20 @@ from persidict_dask._digest import digest, digest_arguments
 from persidict_dask._errors import ResultMismatchError, UnstableKeyError
 from persidict_dask._explanation import Explanation, hit, miss, unfit
 from persidict_dask._flights import MISSING, Steps, fly, is_inside, steps
+from persidict_dask._function_code import CODE_DIGITS, FunctionCode
 from persidict_dask._inference import is_inferring
 from persidict_dask._provenance import described, provenance
 from persidict_dask._results import Results
 from persidict_dask._stats import FunctionStats, count, sizeof, stats_of
 from persidict_dask._stores import Store, StoreRef
 from persidict_dask._submission import submit, submit_all
+from persidict_dask._warn import warn_caller
 from persidict_dask.retries import RetryPolicy
 from persidict_dask.retries._subject import Subject
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_CODE_DIGITS = 16
 _SHIPPED_NAMES = ("__module__", "__name__", "__qualname__", "__doc__")
 
 
@@ -44,7 +46,9 @@ class Options:
     name: str
     version: str | None = None
     ignore: tuple[str, ...] = ()
+    ignored_globals: tuple[str, ...] = ()
     by_value: tuple[str, ...] = ()
+    is_named: bool = False
     validate: Callable[[Any], bool] | None = None
     ttl: float | None = None
     verify: float = 0.0
@@ -67,14 +71,22 @@ class PersistedFunction(Generic[P, R]):
         place: Store | StoreRef,
         options: Options,
         *,
-        code: Fingerprint | None = None,
+        code: dict[str, Fingerprint] | None = None,
         names: dict[str, Any] | None = None,
     ) -> None:
         self.__wrapped__ = function
         self.__dict__.update(_names_of(function) if names is None else names)
         self._options = options
         self._results = Results(options.name, place, validate=options.validate, ttl=options.ttl)
-        self._shipped_code = code
+        self._code = FunctionCode(
+            function,
+            name=options.name,
+            version=options.version,
+            by_value=options.by_value,
+            ignored=options.ignored_globals,
+            is_named=options.is_named,
+            shipped=code,
+        )
         self._instance: tuple[Any, ...] = ()
 
     @property
@@ -117,7 +129,7 @@ class PersistedFunction(Generic[P, R]):
 
     def forget_all(self, *, older: bool = False) -> int:
         """Remove all results of the function, or only those of other code; return how many."""
-        return self._results.forget_all(kept_code=self._code_digits if older else None)
+        return self._results.forget_all(kept_code=self._code.digits() if older else None)
 
     def provenance(self, /, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
         """Return the note beside the stored result of a call; `KeyError` if there is none."""
@@ -136,7 +148,11 @@ class PersistedFunction(Generic[P, R]):
             return unfit(call.key, "the stored result is too old, or not valid", note)
         arguments = described(call.arguments, call.digests)
         return miss(
-            call.key, self._code_components, self._code_values, arguments, self._results.all_notes()
+            call.key,
+            call.code.components,
+            call.code.values,
+            arguments,
+            self._results.all_notes(),
         )
 
     def submit(self, client: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -167,17 +183,21 @@ class PersistedFunction(Generic[P, R]):
     def _call(self, args: Any, kwargs: Any) -> Call:
         args = (*self._instance, *args)
         arguments = self._bound(args, kwargs)
-        for name in self._options.ignore:
-            arguments.pop(name, None)
-        digests = digest_arguments(arguments, self._options.by_value)
-        key = NonEmptySafeStrTuple(self._options.name, self._code_digits, digest(digests))
-        return Call(key, args, kwargs, arguments, digests)
+        owner = self._code.owner_of(args[0]) if args else None
+        instance = None if owner is None else args[0]
+        digests = digest_arguments(arguments, self._options.by_value, instance)
+        code = self._code.of(owner)
+        key = NonEmptySafeStrTuple(
+            self._options.name, code.hexdigest[:CODE_DIGITS], digest(digests)
+        )
+        return Call(key, args, kwargs, arguments, digests, code, owner)
 
     def _bound(self, args: Any, kwargs: Any) -> dict[str, Any]:
         """Return the arguments by name, so that equal calls are equal however they are spelled."""
-        bound = self._real_signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        return bound.arguments
+        arguments = self._binding(args, kwargs)
+        for name in self._options.ignore:
+            arguments.pop(name, None)
+        return arguments
 
     def _load(self, call: Call, *, again: bool = False) -> Any:
         begin = perf_counter()
@@ -212,6 +232,12 @@ class PersistedFunction(Generic[P, R]):
 
     def _keep(self, call: Call, value: Any, seconds: float) -> Any:
         """Store a result, and return the one that is stored in the end."""
+        if not self._code.is_as(call.code, call.owner):
+            warn_caller(
+                f"a result of {self._options.name} is not stored: its code, or a global that it "
+                "reads, was edited while it ran"
+            )
+            return value
         stored, is_ours = self._results.insert(call.key, value)
         if is_ours:
             count(self._options.name, bytes=sizeof(stored))
@@ -248,9 +274,10 @@ class PersistedFunction(Generic[P, R]):
 
     def _called(self, call: Call) -> Any:
         policy = self._policy
-        if policy is None:
-            return self.__wrapped__(*call.args, **call.kwargs)
-        return policy.call_as(self._subject(call), self.__wrapped__, call.args, call.kwargs)
+        with self._code.running(call.owner):
+            if policy is None:
+                return self.__wrapped__(*call.args, **call.kwargs)
+            return policy.call_as(self._subject(call), self.__wrapped__, call.args, call.kwargs)
 
     @property
     def _policy(self) -> RetryPolicy | None:
@@ -270,8 +297,7 @@ class PersistedFunction(Generic[P, R]):
     def _annotate(self, call: Call, seconds: float) -> None:
         note = provenance(
             self,
-            self._code_components,
-            self._code_values,
+            call.code,
             call.arguments,
             call.digests,
             seconds,
@@ -279,31 +305,8 @@ class PersistedFunction(Generic[P, R]):
         self._results.annotate(call.key, note)
 
     @functools.cached_property
-    def _real_signature(self) -> inspect.Signature:
-        return real_signature(self.__wrapped__)
-
-    # -- the code -------------------------------------------------------------------------------
-
-    @property
-    def _code(self) -> Fingerprint:
-        if self._shipped_code is not None:
-            return self._shipped_code
-        return fingerprint(self.__wrapped__, by_value=self._options.by_value)
-
-    @property
-    def _code_digits(self) -> str:
-        version = self._options.version
-        identity = self._code.hexdigest if version is None else digest("version", version)
-        return identity[:_CODE_DIGITS]
-
-    @property
-    def _code_components(self) -> dict[str, str]:
-        version = self._options.version
-        return self._code.components if version is None else {"version": version}
-
-    @property
-    def _code_values(self) -> dict[str, str]:
-        return self._code.values if self._options.version is None else {}
+    def _binding(self) -> Binding:
+        return Binding(self.__wrapped__, self._options.ignore)
 
     # -- being a function -----------------------------------------------------------------------
 
@@ -329,9 +332,14 @@ class PersistedFunction(Generic[P, R]):
 
     def __persist_token__(self) -> tuple[Any, ...]:
         """Count as the code of the function wherever a key or other code refers to it."""
-        version = self._options.version
-        code = self.__wrapped__ if version is None else self._options.name
-        return ("persisted", code, version, *self._instance)
+        options = self._options
+        if options.version is None:
+            return ("persisted", self.__wrapped__, *self._instance)
+        return ("persisted", options.name, options.version, self._code.data, *self._instance)
+
+    def __persist_settings__(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What decides the fingerprint, also of code that refers to this."""
+        return self._options.by_value, self._options.ignored_globals
 
     def __dask_tokenize__(self) -> tuple[str, ...]:
         # strings only: of anything else Dask would take the repr
@@ -340,9 +348,18 @@ class PersistedFunction(Generic[P, R]):
 
             return "plain", tokenize(self.__wrapped__, *self._instance)
         store = self._results.ref.__dask_tokenize__()
-        counts = next(iter(self._real_signature.parameters), None) not in self._options.ignore
-        instance = digest(*self._instance) if counts else ""
-        return "persisted", self._options.name, self._code_digits, store, instance
+        owner, instance = None, ""
+        if self._instance:
+            owner = self._code.owner_of(self._instance[0])
+            counts = self._binding.first not in self._options.ignore
+            instance = self._instance_digest(owner) if counts else ""
+        code = self._code.digits(owner)
+        return "persisted", self._options.name, code, store, instance
+
+    def _instance_digest(self, owner: type | None) -> str:
+        (instance,) = self._instance
+        by_name = None if owner is None else instance
+        return digest_arguments({"self": instance}, self._options.by_value, by_name)["self"]
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._instance:
@@ -350,7 +367,7 @@ class PersistedFunction(Generic[P, R]):
         if _is_importable(self):
             return _imported, (self.__module__, self.__qualname__, self._results.ref)
         needs_code = self._options.enabled and self._options.version is None
-        code = self._code if needs_code else None
+        code = self._code.shipped() if needs_code else None
         names = {name: getattr(self, name, None) for name in _SHIPPED_NAMES}
         return _rebuilt, (
             type(self),
@@ -374,17 +391,11 @@ class Call:
     kwargs: Any
     arguments: dict[str, Any]
     digests: dict[str, str]
+    code: Fingerprint
+    owner: type | None
 
 
 _known: dict[tuple[Any, ...], PersistedFunction[Any, Any]] = {}
-
-
-def real_signature(function: Any) -> inspect.Signature:
-    """Return the signature of what is really called, whatever a decorator lets it look like.
-
-    By another one, calls that differ could look equal.
-    """
-    return inspect.signature(function, follow_wrapped=False)
 
 
 def _names_of(function: Any) -> dict[str, Any]:
@@ -421,7 +432,7 @@ def _rebuilt(
     function: Any,
     ref: StoreRef,
     options: Options,
-    code: Fingerprint | None,
+    code: dict[str, Fingerprint] | None,
     names: dict[str, Any],
 ) -> Any:
     """Make the persisted function again; once per process, if the sender named its code.
@@ -436,5 +447,5 @@ def _rebuilt(
         return made
     if code is None:
         return made
-    same = (ref, replace(options, validate=None, retry=None), validate, retry, code.hexdigest)
+    same = (ref, replace(options, validate=None, retry=None), validate, retry, code[""].hexdigest)
     return _known.setdefault(same, made)

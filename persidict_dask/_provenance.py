@@ -18,8 +18,7 @@ _LONGEST_FORM = 120
 
 def provenance(
     function: Any,
-    code: Mapping[str, str],
-    values: Mapping[str, str],
+    code: Any,
     arguments: Mapping[str, Any],
     digests: Mapping[str, str],
     seconds: float,
@@ -28,8 +27,9 @@ def provenance(
     return {
         "function": function.__qualname__,
         "module": function.__module__,
-        "code": dict(code),
-        "globals": dict(values),
+        "fingerprint": code.hexdigest,
+        "code": dict(code.components),
+        "globals": dict(code.values),
         "arguments": described(arguments, digests),
         "seconds": seconds,
         "created": datetime.now(UTC).isoformat(timespec="milliseconds"),

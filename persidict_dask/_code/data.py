@@ -16,7 +16,7 @@ from persidict_dask._origin import place
 
 
 def data_token(walker: CodeWalker, data: Data) -> bytes:
-    """Token of defaults, closure and attributes; of functions among them the same, and the place."""
+    """Token of what a function holds; of functions in it the place, and what they hold."""
     parts = (
         walker.token(name) + walker.at(f".{name}", _stripped(walker, value))
         for name, value in _held(walker.before(data.function))

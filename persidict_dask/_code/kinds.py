@@ -11,13 +11,14 @@ from operator import is_
 from typing import Any, Final
 
 from persidict_dask._code.state import MISSING, Kind, Look, look_inside_by
+from persidict_dask._digest.definitions import Data
 from persidict_dask._digest.objects import pickles_by_default
 from persidict_dask._digest.walk import SCALARS
 from persidict_dask._errors import UnstableKeyError
 
 _POINTER: Final = tuple.__itemsize__
 _MUTABLE: Final = (bytearray, memoryview, dict, list, set, types.FunctionType)
-_FIXED: Final = frozenset({types.MethodType, *SCALARS})
+_FIXED: Final = frozenset({types.MethodType, Data, *SCALARS})
 _UNSTABLE: Final = object()
 _MOST_INSIDE: Final = 1000
 

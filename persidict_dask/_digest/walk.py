@@ -27,8 +27,10 @@ class CycleFound(Exception):  # noqa: N818 - a signal of the walk to the graph, 
 class Walker:
     """Gives tokens to objects; one for each key, because it remembers objects by identity."""
 
-    def __init__(self, by_value: tuple[str, ...] = ()) -> None:
+    def __init__(self, by_value: tuple[str, ...] = (), instance: Any = None) -> None:
         self.by_value = by_value
+        self._instance = instance
+        self._class_by_name: type | None = None
         self._memo: dict[int, tuple[Any, bytes]] = {}
         self._active: set[int] = set()
         self.stand_in: Callable[[Any], bytes] | None = None
@@ -89,6 +91,10 @@ class Walker:
 
     def handle(self, obj: Any) -> bytes:
         """Token of an object from the tokens of its parts, without memory of it."""
+        if self._instance is not None and obj is self._instance:
+            if isinstance(obj, type):
+                return frame(b"class", place(obj).encode())
+            self._class_by_name = type(obj)
         return HANDLERS.handler_of(type(obj))(self, obj)
 
     def is_by_value(self, obj: Any) -> bool:
@@ -109,6 +115,9 @@ class Walker:
     def known_class(self, cls: type) -> bytes:
         """The same for instances of which a handler knows all that counts: without versions."""
         name = frame(b"class", place(cls).encode())
+        if cls is self._class_by_name:  # the first that the handler of the instance asks for
+            self._class_by_name = None
+            return name
         return name + self.token(cls) if self.is_by_value(cls) else name
 
     def constructor_token(self, function: Any) -> bytes:
