@@ -76,8 +76,7 @@ def persist(
         options = Options(
             name=safe_name(name or name_of(function)),
             version=version,
-            ignore=_checked_ignore(function, [each for each in ignored if "." not in each]),
-            ignored_globals=tuple(sorted(each for each in ignored if "." in each)),
+            ignore=_checked_ignore(function, ignored),
             is_named=name is not None,
             by_value=tuple(m if isinstance(m, str) else m.__name__ for m in modules),
             validate=validate,
@@ -103,8 +102,8 @@ def _check_function(function: Any) -> None:
         raise TypeError(f"{name_of(function)} makes generators, which cannot be stored")
 
 
-def _checked_ignore(function: Any, names: list[str]) -> tuple[str, ...]:
-    unknown = sorted(name for name in names if not takes(function, name))
+def _checked_ignore(function: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = sorted(name for name in names if "." not in name and not takes(function, name))
     if unknown:
         raise ValueError(f"{name_of(function)} has no arguments {unknown} to ignore")
-    return tuple(names)
+    return names

@@ -24,6 +24,7 @@ from persidict_dask._explanation import Explanation, hit, miss, unfit
 from persidict_dask._flights import MISSING, Steps, fly, is_inside, steps
 from persidict_dask._function_code import CODE_DIGITS, FunctionCode
 from persidict_dask._inference import is_inferring
+from persidict_dask._names import named_by
 from persidict_dask._provenance import described, provenance
 from persidict_dask._results import Results
 from persidict_dask._stats import FunctionStats, count, sizeof, stats_of
@@ -46,15 +47,19 @@ class Options:
     name: str
     version: str | None = None
     ignore: tuple[str, ...] = ()
-    ignored_globals: tuple[str, ...] = ()
     by_value: tuple[str, ...] = ()
-    is_named: bool = False
     validate: Callable[[Any], bool] | None = None
     ttl: float | None = None
     verify: float = 0.0
     single_flight: bool = True
     retry: RetryPolicy | None = None
     enabled: bool = True
+    is_named: bool = False
+
+    @property
+    def ignored_globals(self) -> tuple[str, ...]:
+        """What of `ignore` names globals, as `module.name`."""
+        return tuple(name for name in self.ignore if "." in name)
 
 
 class PersistedFunction(Generic[P, R]):
@@ -400,8 +405,9 @@ _known: dict[tuple[Any, ...], PersistedFunction[Any, Any]] = {}
 
 def _names_of(function: Any) -> dict[str, Any]:
     """What a decorated function takes over from the plain one."""
-    names = functools.WRAPPER_ASSIGNMENTS
-    return {name: getattr(function, name) for name in names if hasattr(function, name)}
+    names, named = functools.WRAPPER_ASSIGNMENTS, named_by(function)
+    taken = {name: getattr(named, name) for name in names if hasattr(named, name)}
+    return taken | {"__doc__": getattr(function, "__doc__", None)}
 
 
 def _is_importable(function: PersistedFunction[Any, Any]) -> bool:

@@ -15,6 +15,7 @@ from persidict_dask._code.walk import CodeWalker
 from persidict_dask._digest.frame import frame_all
 
 _MISSING: Final = object()
+_OF_INSTANCES: Final = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _LOADS: Final = frozenset({"LOAD_FAST", "LOAD_DEREF"})
 _TAKES: Final = frozenset({"LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "DELETE_ATTR"})
 _HOOKS: Final = ("__getattr__", "__getattribute__", "__setattr__", "__delattr__")
@@ -57,7 +58,7 @@ def _reached(function: Any, owner: type) -> list[tuple[str, Any]] | None:
     while waiting:
         for code in _codes(waiting.pop()):
             reach = reach_of(code)
-            if not reach.is_known:
+            if not reach.is_known or "__class__" in reach.own:
                 return None
             for name, member in _members(reach, owner):
                 if name not in found:
@@ -75,7 +76,7 @@ def _is_hooked(cls: type) -> bool:
 def _members(reach: Reach, owner: type) -> Iterator[tuple[str, Any]]:
     for name in reach.own:
         member = inspect.getattr_static(owner, name, _MISSING)
-        if member is not _MISSING:
+        if member is not _MISSING and not isinstance(member, _OF_INSTANCES):
             yield name, member
     for name in reach.inherited:
         for cls in owner.__mro__:
