@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
+from persidict_dask._digest import SCALARS
+
 
 class Binding:
     """Binds arguments to the names of what is really called, whatever a decorator looks like.
@@ -25,6 +27,11 @@ class Binding:
         self._hidden = self._ignored - set(names)
         self._shown = _signature(function, follow_wrapped=True) if self._hidden else None
         self.first = names[0] if names else None
+        self.defaults = {
+            each.name: each.default
+            for each in self._signature.parameters.values()
+            if each.default is not each.empty and type(each.default) not in SCALARS
+        }
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments that count, by name."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from persidict_dask._code import Data, Fingerprint, fingerprint, holds_data, running
+from persidict_dask._code import Data, Fingerprint, digest_before, fingerprint, holds_data, running
 from persidict_dask._digest import digest
 from persidict_dask._errors import UnstableKeyError
 from persidict_dask._warn import warn_caller
@@ -48,6 +48,7 @@ class FunctionCode:
         self._is_named = is_named
         self._shipped = dict(shipped or {})
         self._known: dict[str, Fingerprint] = {}
+        self._defaults: tuple[Fingerprint | None, dict[str, str]] = None, {}
         self._said: set[str] = set()
         self.data = Data(function)
 
@@ -86,6 +87,16 @@ class FunctionCode:
         return Fingerprint(
             digest(*parts, data.hexdigest), components | data.components, data.values
         )
+
+    def of_defaults(self, defaults: Mapping[str, Any], code: Fingerprint) -> dict[str, str]:
+        """Digests of defaults as they were before runs changed them, by the argument's name."""
+        if self._defaults[0] is not code:
+            found = {}
+            for name, value in defaults.items():
+                with suppress(UnstableKeyError):  # the argument itself is refused, if it is used
+                    found[name] = digest_before(value, self._settings[0])
+            self._defaults = code, found
+        return self._defaults[1]
 
     @contextmanager
     def running(self, owner: type | None = None) -> Iterator[None]:

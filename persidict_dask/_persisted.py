@@ -187,22 +187,27 @@ class PersistedFunction(Generic[P, R]):
 
     def _call(self, args: Any, kwargs: Any) -> Call:
         args = (*self._instance, *args)
-        arguments = self._bound(args, kwargs)
+        arguments = self._binding(args, kwargs)
         owner = self._code.owner_of(args[0]) if args else None
-        instance = None if owner is None else args[0]
-        digests = digest_arguments(arguments, self._options.by_value, instance)
         code = self._code.of(owner)
+        digests = self._digests(arguments, None if owner is None else args[0], code)
         key = NonEmptySafeStrTuple(
             self._options.name, code.hexdigest[:CODE_DIGITS], digest(digests)
         )
         return Call(key, args, kwargs, arguments, digests, code, owner)
 
-    def _bound(self, args: Any, kwargs: Any) -> dict[str, Any]:
-        """Return the arguments by name, so that equal calls are equal however they are spelled."""
-        arguments = self._binding(args, kwargs)
-        for name in self._options.ignore:
-            arguments.pop(name, None)
-        return arguments
+    def _digests(
+        self, arguments: dict[str, Any], instance: Any, code: Fingerprint
+    ) -> dict[str, str]:
+        """Digest the arguments; defaults as they were before runs changed them."""
+        by_value, defaults = self._options.by_value, self._binding.defaults
+        if not defaults:
+            return digest_arguments(arguments, by_value, instance)
+        known = self._code.of_defaults(defaults, code)
+        taken = {k for k, v in arguments.items() if k in known and v is defaults[k]}
+        rest = {k: v for k, v in arguments.items() if k not in taken}
+        found = digest_arguments(rest, by_value, instance)
+        return {name: known[name] if name in taken else found[name] for name in arguments}
 
     def _load(self, call: Call, *, again: bool = False) -> Any:
         begin = perf_counter()

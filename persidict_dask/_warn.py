@@ -17,4 +17,5 @@ def warn_caller(message: str) -> None:
 
 
 def _is_ours(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__")).startswith("persidict_dask.")
+    name = str(frame.f_globals.get("__name__"))
+    return name.startswith("persidict_dask.") or name == "contextlib"  # which runs our generators

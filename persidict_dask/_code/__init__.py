@@ -4,10 +4,10 @@ from typing import Any
 
 from persidict_dask._code import definitions as definitions
 from persidict_dask._code.data import holds_data
-from persidict_dask._code.identity import Fingerprint, fingerprint, running
+from persidict_dask._code.identity import Fingerprint, digest_before, fingerprint, running
 from persidict_dask._digest.definitions import Data, identify_code_by
 
-__all__ = ["Data", "Fingerprint", "fingerprint", "holds_data", "running"]
+__all__ = ["Data", "Fingerprint", "digest_before", "fingerprint", "holds_data", "running"]
 
 
 def _hexdigest(obj: Any, by_value: tuple[str, ...]) -> str:

@@ -80,14 +80,13 @@ def _attributes(walker: CodeWalker, f: types.FunctionType, name: str) -> Iterato
 def _cells(
     walker: CodeWalker, f: types.FunctionType, name: str, reads: tuple[Read, ...]
 ) -> Iterator[bytes]:
-    uses = {read.name: read.uses[0] for read in reads if read.is_free}
+    free = {read.name: read for read in reads if read.is_free}
     for variable, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
         value = cell_content(cell)
         if variable == "__class__" and value in walker.hidden:
             yield b"super 0:"
         elif not isinstance(value, types.ModuleType):  # of a module only what is read counts
-            use = uses.get(variable, WRITTEN)
-            yield _value(walker, "closure", f"{name}.{variable}", value, use)
+            yield _value(walker, "closure", f"{name}.{variable}", value, free.get(variable))
 
 
 def _read(walker: CodeWalker, read: Read, f: types.FunctionType) -> bytes:
@@ -124,10 +123,10 @@ def _global(
     if isinstance(value, types.ModuleType):
         return _followed(walker, value, read, 0)
     if read.item is not None:
-        return variable_token(value, read) or _value(walker, "global", name, value, read.uses[0])
+        return variable_token(value, read) or _value(walker, "global", name, value, read)
     try:
         located = relative_location(value, namespace)
-        return located or _value(walker, "global", name, value, read.uses[0])
+        return located or _value(walker, "global", name, value, read)
     except UnstableKeyError:
         if read.name in assigned:  # the function keeps there what it wants
             walker.forget(value)
@@ -146,9 +145,8 @@ def _followed(walker: CodeWalker, value: Any, read: Read, done: int) -> bytes:
     """Token of the first thing on a chain of attributes that is not a module."""
     for at, name in enumerate(read.chain[done:], done):
         if not walker.is_by_value(value):
-            rest = ".".join(read.chain[at:])
             variable = b"" if read.item is None else variable_token(value, read)
-            return walker.library(value, rest) + variable
+            return walker.library(value, ".".join(read.chain[at:])) + variable
         if name in INCIDENTAL:
             return b"incidental 0:"
         label = f"{value.__name__}.{name}"
@@ -158,10 +156,9 @@ def _followed(walker: CodeWalker, value: Any, read: Read, done: int) -> bytes:
             walker.assigned.add(("name", id(vars(value)), name))
         module, value = value, _attribute(walker, value, name, label)
         if not isinstance(value, types.ModuleType):
-            use = read.uses[at + 1]
-            return relative_location(value, vars(module)) or _value(
-                walker, "global", label, value, use
-            )
+            rest = read._replace(chain=read.chain[at + 1 :], uses=read.uses[at + 1 :])
+            located = relative_location(value, vars(module))
+            return located or _value(walker, "global", label, value, rest)
     return walker.token(value)
 
 
@@ -192,12 +189,15 @@ def _imported(walker: CodeWalker, read: Read, binding: Import, f: types.Function
     return _followed(walker, loaded, read, 0)
 
 
-def _value(walker: CodeWalker, kind: str, name: str, value: Any, use: int = WRITTEN) -> bytes:
+def _value(walker: CodeWalker, kind: str, name: str, value: Any, read: Read | None = None) -> bytes:
+    """Token of a value that code reads; without a `read` it may do anything with it."""
     if value is MISSING:
         return b"missing 0:"
+    if walker.is_ignored(name):
+        return b"ignored 0:"
     if not isinstance(value, (types.FunctionType, type, types.ModuleType)):
         walker.name(kind, name, value)
-    walker.use(value, use)
+    walker.use(value, *(read.first_use if read is not None else (WRITTEN, None)))
     try:
         with walker.reading(name, is_global=kind == "global"):
             return walker.token(value)

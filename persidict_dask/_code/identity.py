@@ -12,11 +12,13 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from persidict_dask._code.flow import flow_token
 from persidict_dask._code.methods import method_token
+from persidict_dask._code.state import as_before
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._code.watch import Watches
 from persidict_dask._digest.definitions import Data
 from persidict_dask._digest.frame import frame, hex_digest
 from persidict_dask._digest.graph import root_token
+from persidict_dask._digest.walk import Walker
 from persidict_dask._origin import PYTHON_ORIGIN
 from persidict_dask._provenance import short_form
 
@@ -158,3 +160,15 @@ def _remember(key: Key, function: Any, watches: Watches, made: Fingerprint) -> N
 def _forget(cache: dict[Any, Any], key: Any, _: Any) -> None:
     """Given the cache, because at exit this module has no names any more."""
     cache.pop(key, None)
+
+
+class _StateWalker(Walker):
+    """A walk over values that shows them as they were before runs changed them."""
+
+    def handle(self, obj: Any) -> bytes:
+        return super().handle(obj if isinstance(obj, type) else as_before(obj))
+
+
+def digest_before(value: Any, by_value: tuple[str, ...]) -> str:
+    """Digest of a value as it was before runs changed it."""
+    return hex_digest(root_token(_StateWalker(by_value), value))

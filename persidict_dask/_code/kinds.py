@@ -17,8 +17,17 @@ from persidict_dask._digest.walk import SCALARS
 from persidict_dask._errors import UnstableKeyError
 
 _POINTER: Final = tuple.__itemsize__
-_MUTABLE: Final = (bytearray, memoryview, dict, list, set, types.FunctionType)
-_FIXED: Final = frozenset({types.MethodType, Data, *SCALARS})
+_FIXED: Final = frozenset(
+    {
+        *SCALARS, Data, tuple, frozenset, range, slice, property, staticmethod, classmethod,
+        types.BuiltinFunctionType, types.ClassMethodDescriptorType, types.CodeType,
+        types.GenericAlias, types.GetSetDescriptorType, types.MemberDescriptorType,
+        types.MethodDescriptorType, types.MethodType, types.MethodWrapperType, types.ModuleType,
+        types.UnionType, types.WrapperDescriptorType,
+    }
+)  # fmt: skip
+"""Of these nothing changes but what is inside of them, which is met by itself."""
+
 _UNSTABLE: Final = object()
 _MOST_INSIDE: Final = 1000
 
@@ -45,10 +54,7 @@ def kind_of(obj: Any) -> Callable[[], Kind] | None:
 
 def is_fixed(obj: Any) -> bool:
     """Is there nothing in an object itself that could change?"""
-    kind = type(obj)
-    if kind in _FIXED:
-        return True
-    return kind.__module__ == "builtins" and kind not in _MUTABLE and not isinstance(obj, type)
+    return type(obj) in _FIXED
 
 
 def content(token: Callable[[], bytes]) -> Kind:
@@ -64,7 +70,7 @@ def content(token: Callable[[], bytes]) -> Kind:
             known[0] = now
         return (known[0],)
 
-    return Kind(look, lambda parts: parts[0], has_names=False)
+    return Kind(look, lambda parts: parts[0], has_names=False, is_whole=True)
 
 
 def name_in(namespace: dict[str, Any], name: str) -> Kind:

@@ -10,7 +10,7 @@ from types import CodeType
 from typing import Any, Final, NamedTuple
 
 from persidict_dask._code.instructions import Step
-from persidict_dask._code.reads import codes_of, meaningful
+from persidict_dask._code.reads import attribute_of, codes_of, meaningful
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._digest.frame import frame_all
 
@@ -125,15 +125,11 @@ def _is_followed(steps: list[Step], at: int, first: str, own: set[str]) -> bool:
         return True
     if _is_for_super(steps, at):
         return True
-    following = steps[at + 1] if at + 1 < len(steps) else step
+    following = next((s for s in steps[at + 1 :] if s.name != "COPY"), step)
     if step.name not in _LOADS or following.name not in _TAKES:
         return False
-    own.add(_attribute(following))
+    own.add(attribute_of(following))
     return True
-
-
-def _attribute(step: Step) -> str:
-    return str(step.argument[0] if isinstance(step.argument, tuple) else step.argument)
 
 
 def _is_for_super(steps: list[Step], at: int) -> bool:
@@ -144,12 +140,12 @@ def _asked_of_super(steps: list[Step], at: int) -> str | None:
     """The attribute that is taken from `super()` at a step; empty for another use of it."""
     step = steps[at]
     if step.name == "LOAD_SUPER_ATTR":
-        return _attribute(step)
+        return attribute_of(step)
     if step.name == "LOAD_DEREF" and step.argument == "__class__":
         return None if at + 2 < len(steps) and _is_for_super(steps, at + 1) else ""
     if step.name != "LOAD_GLOBAL" or step.argument[0] != "super":
         return None
     rest = [each for each in steps[at + 1 :] if each.name != "PRECALL"][:3]
     if len(rest) > 1 and rest[0].name == "CALL" and rest[0].argument == 0:
-        return _attribute(rest[1]) if rest[1].name in _TAKES else ""
+        return attribute_of(rest[1]) if rest[1].name in _TAKES else ""
     return None if len(rest) > 2 and rest[2].name == "LOAD_SUPER_ATTR" else ""

@@ -34,6 +34,11 @@ class Read(NamedTuple):
     stores: bool = False  # the last attribute is assigned or deleted
     item: str | None = None  # the constant name of a variable of the environment
 
+    @property
+    def first_use(self) -> tuple[int, str | None]:
+        """What is done with what the name stands for, and which attribute is taken of it."""
+        return self.uses[0], next(iter(self.chain), None)
+
     def __str__(self) -> str:
         return ".".join((self.name, *self.chain))
 
@@ -119,6 +124,10 @@ def _reads(code: CodeType, outer: CodeType, bound: dict[str, list[Import]]) -> I
 def _read(name: str, steps: list[Step], at: int) -> Read:
     chain = _chain(steps, at)
     end = at + len(chain)
+    added = _chain(steps, end + 1)[:1] if steps[end + 1].name == "COPY" else ()
+    if added:  # as in `name.attribute += 1`
+        before = (use_of(steps, taken) for taken in range(at, end))
+        return Read(name, chain + added, uses=(*before, WRITTEN, WRITTEN), stores=True)
     stores = steps[end].name in ("STORE_ATTR", "DELETE_ATTR")
     uses = [use_of(steps, taken) for taken in range(at, end)]
     uses.append(WRITTEN if stores else use_of(steps, end))
@@ -137,8 +146,13 @@ def _chain(steps: list[Step], at: int) -> tuple[str, ...]:
     for step in steps[at + 1 :]:
         if step.name not in _ATTRIBUTE:
             break
-        chain.append(step.argument[0] if step.name == "LOAD_ATTR" else step.argument)
+        chain.append(attribute_of(step))
     return tuple(chain)
+
+
+def attribute_of(step: Step) -> str:
+    """The name of the attribute that a step takes, assigns or deletes."""
+    return str(step.argument[0] if isinstance(step.argument, tuple) else step.argument)
 
 
 def _imports(steps: list[Step]) -> Iterator[tuple[str, Import]]:

@@ -28,13 +28,15 @@ class Kind(NamedTuple):
     """How a thing of some kind is seen.
 
     `look` returns its parts, cheaply: their names and then as many values, or the values alone.
-    `copy` makes a thing like it of other parts. `is_code` tells that some parts are code.
+    `copy` makes a thing like it of other parts. `is_code` tells that some parts are code, and
+    `is_whole` that the only part is a token of all there is.
     """
 
     look: Callable[[], Look]
     copy: Callable[[Parts], Any]
     has_names: bool = True
     is_code: bool = False
+    is_whole: bool = False
 
 
 class Tracked:
@@ -179,6 +181,13 @@ def tracked(key: Hashable, thing: Any, kind: Callable[[], Kind], label: str) -> 
     with lock:
         known.settle(now)
     return known
+
+
+def as_before(thing: Any) -> Any:
+    """A thing as it was before runs changed it, if its parts are known."""
+    known = _tracked.get(id(thing))
+    is_known = known is not None and known.is_of(thing) and not known.kind.is_whole
+    return known.shown() if known is not None and is_known else thing
 
 
 @contextmanager

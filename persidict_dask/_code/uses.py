@@ -6,7 +6,10 @@ object is passed on, stored, returned, or asked for a method that is not known.
 
 from __future__ import annotations
 
-from typing import Final
+import inspect
+from collections import deque
+from types import GetSetDescriptorType, MemberDescriptorType
+from typing import Any, Final
 
 from persidict_dask._code.instructions import Step
 
@@ -33,6 +36,8 @@ _FUNCTIONS: Final = frozenset(
     }
     | {"sorted", "str", "sum"}
 )
+_CONTAINERS: Final = (dict, list, set, deque, bytearray)
+_SLOTS: Final = (GetSetDescriptorType, MemberDescriptorType)
 _PUSHES: Final = {"LOAD_CONST": 1, "LOAD_SMALL_INT": 1, "LOAD_FAST": 1, "LOAD_DEREF": 1}
 _LOOKS: Final = frozenset(
     {"UNARY_NEGATIVE", "UNARY_NOT", "UNARY_INVERT", "UNARY_POSITIVE", "TO_BOOL", "FORMAT_VALUE"}
@@ -59,6 +64,22 @@ def use_of(steps: list[Step], at: int) -> int:
             return WRITTEN
         height += _pushed(step) - taken
     return WRITTEN
+
+
+def use_by_kind(value: Any, use: int, name: str | None, *, is_project: bool) -> int:
+    """What a use means for a value: on objects of the project, operators and attributes run code.
+
+    `name` is the attribute that is taken, if one is.
+    """
+    cls = type(value)
+    if name is None:
+        runs_code = hasattr(cls, "__missing__") or (is_project and not isinstance(value, type))
+        return WRITTEN if runs_code else use
+    member = inspect.getattr_static(cls, name, None)
+    if isinstance(value, _CONTAINERS) and not is_project:
+        return use if name in _METHODS else WRITTEN
+    is_data = member is None or isinstance(member, _SLOTS) or not hasattr(type(member), "__get__")
+    return use if is_data else WRITTEN
 
 
 def is_method(step: Step) -> bool:

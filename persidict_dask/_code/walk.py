@@ -9,7 +9,7 @@ from typing import Any
 from persidict_dask._code.inert import is_inert
 from persidict_dask._code.kinds import is_fixed
 from persidict_dask._code.state import MISSING
-from persidict_dask._code.uses import BELOW, WRITTEN
+from persidict_dask._code.uses import BELOW, WRITTEN, use_by_kind
 from persidict_dask._code.watch import Watches
 from persidict_dask._digest.definitions import Data
 from persidict_dask._digest.frame import frame
@@ -160,9 +160,10 @@ class CodeWalker(Walker):
         """Is that a global that does not count?"""
         return label in self.ignored
 
-    def use(self, value: Any, use: int) -> None:
-        """Note what the code does with a value that it reads."""
-        self.uses.append((value, use))
+    def use(self, value: Any, use: int, name: str | None) -> None:
+        """Note what the code does with a value that it reads, and takes an attribute of."""
+        is_project = self.is_by_value(type(value))
+        self.uses.append((value, use_by_kind(value, use, name, is_project=is_project)))
 
     def close(self) -> set[Any]:
         """Nothing is met any more; return keys of what has to be seen as it is now, if any."""
@@ -174,15 +175,9 @@ class CodeWalker(Walker):
         assert self.watches is not None
         if self.is_dynamic:
             return self.watches.keys()
-        values = [value for value, use in self.uses if _reaches_itself(value, use)]
+        values = [value for value, use in self.uses if use == WRITTEN]
         inside = [value for value, use in self.uses if use == BELOW]
         found = {*self.watches.reachable([*values, *self.watches.definitions()])}
         for value in inside:
             found.update(self.watches.reachable(self.watches.parts(value)))
         return frozenset(found | (self.assigned & self.watches.keys()))
-
-
-def _reaches_itself(value: Any, use: int) -> bool:
-    """May a use change the value itself? Methods that only read do so in containers only."""
-    is_container = isinstance(value, (dict, list, set, tuple))
-    return use == WRITTEN or (use == BELOW and not is_container and hasattr(value, "get"))
