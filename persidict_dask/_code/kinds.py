@@ -44,7 +44,7 @@ def kind_of(obj: Any) -> Callable[[], Kind] | None:
     if kind is list or kind is set:
         return lambda: _items(obj)
     if kind is types.SimpleNamespace:
-        return lambda: Kind(lambda: _spread(vars(obj)), lambda parts: kind(**parts))
+        return lambda: Kind(lambda: _spread(vars(obj)), lambda parts: kind(**parts), is_data=True)
     if says_the_same(obj):
         return lambda: Kind(lambda: said_by(obj), lambda _: obj, has_names=False)
     if _has_plain_state(kind):
@@ -64,7 +64,7 @@ def content(token: Callable[[], bytes]) -> Kind:
     def look() -> Look:
         try:
             now = token()
-        except UnstableKeyError:  # a run may have put in what has none
+        except (UnstableKeyError, RuntimeError):  # put there by a run, or changed by one just now
             return (_UNSTABLE,)
         if now != known[0]:
             known[0] = now
@@ -93,7 +93,7 @@ def _mapping(obj: dict[Any, Any]) -> Kind:
         other.update(parts)
         return other
 
-    return Kind(lambda: _spread(obj), made)
+    return Kind(lambda: _spread(obj), made, is_data=True)
 
 
 def _is_plain_container(kind: type) -> bool:
@@ -107,8 +107,10 @@ _DICTS: Final = ("OrderedDict", "defaultdict", "Counter")
 def _items(obj: Any) -> Kind:
     kind = type(obj)
     if kind is set:
-        return Kind(lambda: (*obj, *obj), set)
-    return Kind(lambda: tuple(obj), lambda parts: list(parts.values()), has_names=False)
+        return Kind(lambda: (*obj, *obj), set, is_data=True)
+    return Kind(
+        lambda: tuple(obj), lambda parts: list(parts.values()), has_names=False, is_data=True
+    )
 
 
 def _instance(obj: Any) -> Kind:
@@ -117,7 +119,7 @@ def _instance(obj: Any) -> Kind:
         vars(other).update(parts)
         return other
 
-    return Kind(lambda: _spread(vars(obj)), made)
+    return Kind(lambda: _spread(vars(obj)), made, is_data=True)
 
 
 def _class(cls: type) -> Kind:
@@ -194,9 +196,10 @@ def says_the_same(obj: Any) -> bool:
 
 
 def _has_plain_state(kind: type) -> bool:
-    """Is all of an instance in its `__dict__`?"""
+    """Is all of an instance in its `__dict__`, and does a copy do no harm when it ends?"""
     is_bare = kind.__basicsize__ <= object.__basicsize__ + 2 * _POINTER
-    return pickles_by_default(kind) and kind.__dictoffset__ != 0 and is_bare
+    has_end = hasattr(kind, "__del__")
+    return pickles_by_default(kind) and kind.__dictoffset__ != 0 and is_bare and not has_end
 
 
 def _looks_inside(value: Any) -> list[Callable[[], Look]]:

@@ -6,6 +6,7 @@ nothing runs is an edit, and every key sees it.
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -22,19 +23,26 @@ Parts: TypeAlias = dict[Any, Any]
 
 lock = threading.RLock()
 """Held while what is known of things changes; never while they are looked at."""
+if hasattr(os, "register_at_fork"):
+    # the child gets it free, whatever other threads were about to do
+    os.register_at_fork(
+        before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
+    )
 
 
 class Kind(NamedTuple):
     """How a thing of some kind is seen.
 
     `look` returns its parts, cheaply: their names and then as many values, or the values alone.
-    `copy` makes a thing like it of other parts. `is_code` tells that some parts are code, and
-    `is_whole` that the only part is a token of all there is.
+    `copy` makes a thing like it of other parts; with `is_data`, it is such a copy that is hashed,
+    because another thread may change the thing meanwhile. `is_code` tells that some parts are
+    code, and `is_whole` that the only part is a token of all there is.
     """
 
     look: Callable[[], Look]
     copy: Callable[[Parts], Any]
     has_names: bool = True
+    is_data: bool = False
     is_code: bool = False
     is_whole: bool = False
 
@@ -73,7 +81,9 @@ class Tracked:
 
     def shown(self) -> Any:
         """The thing as it was before runs changed it, edits included."""
-        return self._thing() if self._before is None else self.kind.copy(self._before)
+        if self._before is not None:
+            return self.kind.copy(self._before)
+        return self.kind.copy(self._parts(self.last)) if self.kind.is_data else self._thing()
 
     def only_part(self) -> Any:
         """The same of a thing that has one part."""
