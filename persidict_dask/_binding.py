@@ -39,7 +39,10 @@ class Binding:
             args, kwargs = self._without_hidden(self._shown, args, kwargs)
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        return {k: v for k, v in bound.arguments.items() if k not in self._ignored}
+        arguments: dict[str, Any] = bound.arguments
+        for name in self._ignored:
+            arguments.pop(name, None)
+        return arguments
 
     def _without_hidden(
         self, shown: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]

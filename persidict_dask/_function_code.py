@@ -51,6 +51,7 @@ class FunctionCode:
         self._defaults: tuple[Fingerprint | None, dict[str, str]] = None, {}
         self._said: set[str] = set()
         self.data = Data(function)
+        self._may_be_method = version is None and _may_be_method(function)
 
     def of(self, owner: type | None = None) -> Fingerprint:
         """The fingerprint; of a method, as one of its class."""
@@ -121,7 +122,7 @@ class FunctionCode:
 
     def owner_of(self, first: Any) -> type | None:
         """The class of a first argument that the function is a method of; `None` for others."""
-        if self._version is not None or not _may_be_method(self._function):
+        if not self._may_be_method:
             return None
         cls = first if isinstance(first, type) else type(first)
         return cls if _is_member(cls, self._function) else None

@@ -30,6 +30,15 @@ if hasattr(os, "register_at_fork"):
     )
 
 
+class _Version:
+    """Grows with everything that is noted of any thing, besides what looks at it tell."""
+
+    number = 0
+
+
+version: Final = _Version()
+
+
 class Kind(NamedTuple):
     """How a thing of some kind is seen.
 
@@ -125,10 +134,12 @@ class Tracked:
                     self._before[name] = value
         self.last = now
         self.edits += 1
+        version.number += 1
 
     def _see(self, name: Any, parts: Parts) -> None:
         """Look at what a run has put into the thing: edits inside of it are seen, too."""
         inside = looks_inside(parts[name]) if name in parts else []
+        version.number += 1
         self.made.pop(name, None)
         if inside:
             self.made[name] = [(look, look()) for look in inside]

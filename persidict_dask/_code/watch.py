@@ -10,7 +10,7 @@ from operator import is_
 from typing import Any
 
 from persidict_dask._code.kinds import content, kind_of, name_in
-from persidict_dask._code.state import MISSING, Look, Tracked, lock, running, same, tracked
+from persidict_dask._code.state import MISSING, Look, Tracked, lock, running, same, tracked, version
 
 
 @dataclass
@@ -33,6 +33,7 @@ class Watches:
         self._names: dict[int, tuple[dict[str, Any], list[str]]] = {}
         self._written: frozenset[Any] = frozenset()
         self._looks: tuple[tuple[Callable[[], Look], Look], ...] = ()
+        self._version = -1
 
     def name(self, namespace: dict[str, Any], name: str, label: str) -> Any:
         """Watch what a name in a namespace stands for; return what it stood for before runs."""
@@ -93,8 +94,16 @@ class Watches:
             now = look()
             if len(now) != len(seen) or not all(map(is_, now, seen)):
                 return False
-        things = map(self._things.__getitem__, self._written)
-        return all(w.edits == w.known.edits and not w.known.made for w in things)
+        return version.number == self._version or self._is_known()
+
+    def _is_known(self) -> bool:
+        """Is nothing noted of things that code may change but what was noted at the last look?"""
+        seen = version.number
+        things = [self._things[key] for key in self._written]
+        if not all(w.edits == w.known.edits and not w.known.made for w in things):
+            return False
+        self._version = seen
+        return True
 
     def _look_again(self) -> None:
         names = (self._name_look(*pair) for pair in self._names.values())
