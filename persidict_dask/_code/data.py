@@ -7,7 +7,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from persidict_dask._code.kinds import cell_content
+from persidict_dask._code.looks import cell_content
 from persidict_dask._code.state import MISSING
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._digest.definitions import Data

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from persidict_dask._code.accessors import accessors_in
 from persidict_dask._code.flow import flow_token
-from persidict_dask._code.kinds import cell_content
+from persidict_dask._code.looks import cell_content
 from persidict_dask._code.places import INCIDENTAL, relative_location, variable_token
 from persidict_dask._code.reads import Import, Read, assigned_in, names_in, reads_of
 from persidict_dask._code.state import MISSING

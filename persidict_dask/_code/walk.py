@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from persidict_dask._code.inert import is_inert
-from persidict_dask._code.kinds import is_fixed
+from persidict_dask._code.looks import is_fixed
 from persidict_dask._code.state import MISSING
 from persidict_dask._code.uses import BELOW, WRITTEN, use_by_kind
 from persidict_dask._code.watch import Watches

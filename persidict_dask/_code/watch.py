@@ -9,7 +9,7 @@ from itertools import repeat
 from operator import is_
 from typing import Any
 
-from persidict_dask._code.kinds import content, kind_of, name_in
+from persidict_dask._code.looks import content, kind_of, name_in
 from persidict_dask._code.state import MISSING, Look, Tracked, lock, running, same, tracked, version
 
 
