@@ -108,8 +108,9 @@ class Walker:
 
     def known_class(self, cls: type) -> bytes:
         """The same for instances of which a handler knows all that counts: without versions."""
-        name = frame(b"class", place(cls).encode())
-        return name + self.token(cls) if self.is_by_value(cls) else name
+        if self.is_by_value(cls):  # a transport by value keeps no qualified name
+            return frame(b"class", f"{module_of(cls)}:{cls.__name__}".encode()) + self.token(cls)
+        return frame(b"class", place(cls).encode())
 
     def constructor_token(self, function: Any) -> bytes:
         """Token of what would make a copy of an instance: its name, or its code where by value."""

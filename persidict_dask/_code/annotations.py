@@ -1,0 +1,80 @@
+"""Annotations that are read at run time: what they hold counts by value."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any, Final
+
+from persidict_dask._code.walk import CodeWalker
+from persidict_dask._digest.frame import frame, frame_all
+from persidict_dask._digest.walk import SCALARS
+from persidict_dask._origin import module_of, place
+
+_OF_VARIABLES: Final = ("__bound__", "__default__")
+_SWITCHES: Final = ("__covariant__", "__contravariant__", "__infer_variance__")
+_HINTS: Final = frozenset({"annotation", "type", "return_type", "json_schema_input_type"})
+_TYPING: Final = ("typing", "typing_extensions")
+
+
+def annotation_token(walker: CodeWalker, hint: Any) -> bytes:
+    """Token of an annotation, part by part: no part of it is made anew to be asked."""
+    if isinstance(hint, (typing.ForwardRef, str)):
+        return frame(b"forward", str(getattr(hint, "__forward_arg__", hint)).encode())
+    if isinstance(hint, (list, tuple)):  # the parameters of a callable
+        return frame_all(b"hints", (annotation_token(walker, part) for part in hint))
+    origin = typing.get_origin(hint)
+    if origin is typing.Annotated:
+        metadata = (value_token(walker, part) for part in hint.__metadata__)
+        return frame_all(b"annotated", (annotation_token(walker, hint.__origin__), *metadata))
+    if origin is typing.Literal:
+        return frame_all(b"literal", map(walker.token, typing.get_args(hint)))
+    if origin is not None and origin is not hint:  # bare `Generic` is its own
+        parts = (annotation_token(walker, part) for part in typing.get_args(hint))
+        return frame_all(b"generic", (annotation_token(walker, origin), *parts))
+    return _named(walker, hint)
+
+
+def _named(walker: CodeWalker, hint: Any) -> bytes:
+    if isinstance(hint, type):
+        return walker.token(hint)
+    if hasattr(hint, "__supertype__"):  # a NewType
+        return _frame(b"newtype", hint, annotation_token(walker, hint.__supertype__))
+    if hasattr(hint, "__value__") and module_of(type(hint)) in _TYPING:  # `type X = ...`
+        return _frame(b"alias", hint, annotation_token(walker, hint.__value__))
+    if module_of(type(hint)) not in _TYPING:
+        return walker.token(hint)
+    if hasattr(hint, "__name__") and hasattr(hint, "__covariant__"):
+        return _frame(b"variable", hint, *_variable(walker, hint))
+    return frame(b"typing", repr(hint).encode())
+
+
+def _variable(walker: CodeWalker, hint: Any) -> Iterator[bytes]:
+    yield walker.token([getattr(hint, name, None) for name in _SWITCHES])
+    yield from (annotation_token(walker, part) for part in getattr(hint, "__constraints__", ()))
+    yield from (annotation_token(walker, getattr(hint, name, None)) for name in _OF_VARIABLES)
+
+
+def _frame(tag: bytes, hint: Any, *parts: bytes) -> bytes:
+    return frame_all(tag, (SCALARS[str](hint.__name__), *parts))
+
+
+def value_token(walker: CodeWalker, value: Any) -> bytes:
+    """Token of a value that may be the description of a field."""
+    if place(type(value)) == "pydantic.fields:FieldInfo":
+        return described(walker, value)
+    return walker.token(value)
+
+
+def described(walker: CodeWalker, obj: Any, without: tuple[str, ...] = ()) -> bytes:
+    """Token of what describes a field or a method of a model: its public slots."""
+    names = (name for name in type(obj).__slots__ if name[0] != "_" and name not in without)
+    return frame_all(b"described", (_described(walker, name, obj) for name in sorted(names)))
+
+
+def _described(walker: CodeWalker, name: str, obj: Any) -> bytes:
+    value = getattr(obj, name, None)
+    if name in _HINTS:
+        return SCALARS[str](name) + annotation_token(walker, value)
+    return SCALARS[str](name) + walker.at(f".{name}", value)
