@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 import typing
 from collections.abc import Iterator
 from typing import Any, Final
@@ -62,15 +61,19 @@ def _frame(tag: bytes, hint: Any, *parts: bytes) -> bytes:
 
 def value_token(walker: CodeWalker, value: Any) -> bytes:
     """Token of a value that may be the description of a field."""
-    if place(type(value)) == "pydantic.fields:FieldInfo":
+    if place(type(value)) in _DESCRIPTIONS:
         return described(walker, value)
     return walker.token(value)
 
 
+_DESCRIPTIONS: Final = frozenset({"pydantic.fields:FieldInfo", "msgspec:Meta"})
+
+
 def described(walker: CodeWalker, obj: Any, without: tuple[str, ...] = ()) -> bytes:
-    """Token of what describes a field or a method of a model: its public slots."""
-    names = (name for name in type(obj).__slots__ if name[0] != "_" and name not in without)
-    return frame_all(b"described", (_described(walker, name, obj) for name in sorted(names)))
+    """Token of what describes a field or a method of a model: its public attributes."""
+    names = getattr(type(obj), "__slots__", None) or dir(obj)
+    shown = sorted(name for name in names if name[0] != "_" and name not in without)
+    return frame_all(b"described", (_described(walker, name, obj) for name in shown))
 
 
 def _described(walker: CodeWalker, name: str, obj: Any) -> bytes:

@@ -23,7 +23,8 @@ def _hides(_: type, key: str, value: Any) -> bool:
 
 def _parts(walker: CodeWalker, cls: Any, members: Members) -> Parts:
     _complete(cls)
-    fields = next((vars(cls)[name] for name in _FIELDS if name in vars(cls)), {})
+    found = (vars(cls)[name] for name in _FIELDS if name in vars(cls))
+    fields: dict[str, Any] = next(found, {})
     for name, field in fields.items():
         yield name, described(walker, field)
     for name, attribute in members.get("__private_attributes__", {}).items():

@@ -18,8 +18,23 @@ from persidict_dask._origin import module_of
 
 
 _BY_ATTRS: Final = frozenset(
-    "__init__ __attrs_init__ __repr__ __str__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __hash__ "
-    "__setattr__ __delattr__ __getstate__ __setstate__".split()
+    {
+        "__init__",
+        "__attrs_init__",
+        "__repr__",
+        "__str__",
+        "__eq__",
+        "__ne__",
+        "__lt__",
+        "__le__",
+        "__gt__",
+        "__ge__",
+        "__hash__",
+        "__setattr__",
+        "__delattr__",
+        "__getstate__",
+        "__setstate__",
+    }
 )
 
 

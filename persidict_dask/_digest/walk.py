@@ -9,7 +9,16 @@ from persidict_dask._digest.definitions import code_token
 from persidict_dask._digest.frame import Stream, frame
 from persidict_dask._digest.table import Table
 from persidict_dask._errors import UnstableKeyError
-from persidict_dask._origin import LIBRARY, PROJECT, Origin, module_of, origin_of, place
+from persidict_dask._origin import (
+    LIBRARY,
+    PROJECT,
+    PROJECT_ORIGIN,
+    Origin,
+    find,
+    module_of,
+    origin_of,
+    place,
+)
 
 SCALARS: dict[type, Callable[[Any], bytes]] = {}
 """Exact types that hold no other object: their token needs no walk."""
@@ -97,6 +106,8 @@ class Walker:
 
     def origin(self, obj: Any) -> Origin:
         """Where the code of a function, class or module comes from."""
+        if isinstance(obj, type) and _is_of_no_module(obj):
+            return PROJECT_ORIGIN
         return origin_of(module_of(obj), self.by_value)
 
     def class_token(self, cls: type) -> bytes:
@@ -163,6 +174,13 @@ class Walker:
         if token[:1] == b"#":  # short tokens cost less to make again than to remember
             self._memo[key] = (obj, token)
         return token
+
+
+def _is_of_no_module(cls: type) -> bool:
+    """Does a class that was made by a call say that it stands where its metaclass was written?"""
+    module = module_of(cls)
+    is_apparent = module == "types" or (module == type(cls).__module__ and type(cls) is not type)
+    return is_apparent and find(module, cls.__qualname__) is not cls
 
 
 Handler: TypeAlias = Callable[[Walker, Any], bytes]
