@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from persidict_dask._code.annotations import annotation_token
 from persidict_dask._code.descriptors import member_token
+from persidict_dask._code.kinds import step
 from persidict_dask._code.models import is_generated, models_of
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._digest.frame import frame_all
@@ -34,6 +35,7 @@ _INCIDENTAL: Final = frozenset(
         "__conditional_annotations__",
         # what is left by use, or follows from other members
         "__slotnames__",
+        "__schema_cache__",
         "__abstractmethods__",
         "_abc_impl",
         "__parameters__",
@@ -84,17 +86,12 @@ def _metaclass(walker: CodeWalker, cls: type, name: str) -> bytes:
     is_known = any(model.has_hints for model in models_of(cls, members))
     if not hints or is_known or (is_plain and not _has_foreign_hook(walker, cls)):
         return token
-    seen = frame_all(b"hints", (SCALARS[str](k) + _hint(walker, k, v) for k, v in hints.items()))
+    with step(".__annotations__"):
+        seen = frame_all(
+            b"hints", (SCALARS[str](k) + annotation_token(walker, v) for k, v in hints.items())
+        )
     walker.name("annotations", name, cls, seen)
     return token + seen
-
-
-def _hint(walker: CodeWalker, name: str, hint: Any) -> bytes:
-    try:
-        return annotation_token(walker, hint)
-    except UnstableKeyError as error:
-        error.prepend(f".__annotations__[{name!r}]")
-        raise
 
 
 def _has_foreign_hook(walker: CodeWalker, cls: type) -> bool:

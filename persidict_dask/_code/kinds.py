@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from persidict_dask._code.walk import CodeWalker
+from persidict_dask._errors import UnstableKeyError
 
 Members = Mapping[str, Any]
 Parts = Iterator[tuple[str, bytes]]
@@ -29,3 +31,13 @@ def holds(name: str) -> Callable[[type, Members], bool]:
 def hides(*names: str) -> Callable[[type, str, Any], bool]:
     """Members of these names repeat what the parts say."""
     return lambda _, key, value: key in names
+
+
+@contextlib.contextmanager
+def step(name: str) -> Iterator[None]:
+    """A step in the path of an error from here."""
+    try:
+        yield
+    except UnstableKeyError as error:
+        error.prepend(name)
+        raise

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from persidict_dask._code.annotations import value_token
-from persidict_dask._code.kinds import Members, Model, Parts, hides, holds
+from persidict_dask._code.kinds import Members, Model, Parts, hides, holds, step
 from persidict_dask._code.pydantic import PYDANTIC
 from persidict_dask._code.structs import ATTRS, MSGSPEC, is_of_attrs
 from persidict_dask._code.walk import CodeWalker
@@ -48,7 +48,9 @@ _FIELD_PARTS: Final = ("default", "default_factory", "init", "repr", "hash", "co
 
 def _dataclass_parts(walker: CodeWalker, _: type, members: Members) -> Parts:
     for field in members["__dataclass_fields__"].values():
-        yield field.name, frame_all(b"field", _dataclass_field(walker, field))
+        with step(f".{field.name}"):
+            token = frame_all(b"field", _dataclass_field(walker, field))
+        yield field.name, token
     yield "options", walker.token(repr(members.get("__dataclass_params__")))
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
+import sys
 from typing import Any, Final
 
 from persidict_dask._code.annotations import annotation_token, described
-from persidict_dask._code.kinds import Members, Model, Parts, holds
+from persidict_dask._code.kinds import Members, Model, Parts, holds, step
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._digest.frame import frame_all
 
@@ -25,10 +27,11 @@ def _parts(walker: CodeWalker, cls: Any, members: Members) -> Parts:
     _complete(cls)
     found = (vars(cls)[name] for name in _FIELDS if name in vars(cls))
     fields: dict[str, Any] = next(found, {})
-    for name, field in fields.items():
-        yield name, described(walker, field)
-    for name, attribute in members.get("__private_attributes__", {}).items():
-        yield name, described(walker, attribute)
+    private = members.get("__private_attributes__", {})
+    for name, field in [*fields.items(), *private.items()]:
+        with step(f".{name}"):
+            token = described(walker, field)
+        yield name, token
     generic = members.get("__pydantic_generic_metadata__") or {}
     if generic.get("origin") is not None:
         hints = (generic["origin"], generic["args"])
@@ -38,8 +41,12 @@ def _parts(walker: CodeWalker, cls: Any, members: Members) -> Parts:
 
 def _complete(cls: Any) -> None:
     """Resolve names that were not there yet, as the first use of the model does."""
-    if vars(cls).get("__pydantic_complete__") is False and hasattr(cls, "model_rebuild"):
-        cls.model_rebuild(raise_errors=False, _types_namespace={})
+    if vars(cls).get("__pydantic_complete__") is not False:
+        return
+    rebuild = getattr(cls, "model_rebuild", None)
+    if rebuild is None:
+        rebuild = functools.partial(sys.modules["pydantic.dataclasses"].rebuild_dataclass, cls)
+    rebuild(raise_errors=False, _types_namespace={})
 
 
 def _decorators(walker: CodeWalker, decorators: Any) -> Parts:

@@ -9,7 +9,7 @@ import typing
 from typing import Any, Final
 
 from persidict_dask._code.annotations import annotation_token, described
-from persidict_dask._code.kinds import Members, Model, Parts, hides, holds
+from persidict_dask._code.kinds import Members, Model, Parts, hides, holds, step
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._digest.frame import frame_all
 from persidict_dask._origin import module_of
@@ -46,7 +46,9 @@ def is_of_attrs(key: str, function: types.FunctionType) -> bool:
 
 def _attrs_parts(walker: CodeWalker, _: type, members: Members) -> Parts:
     for field in members["__attrs_attrs__"]:
-        yield field.name, described(walker, field, without=("type",))
+        with step(f".{field.name}"):
+            token = described(walker, field, without=("type",))
+        yield field.name, token
 
 
 # -- msgspec ------------------------------------------------------------------------------------
@@ -58,9 +60,11 @@ def _msgspec_parts(walker: CodeWalker, cls: Any, _: Members) -> Parts:
     names = cls.__struct_fields__
     first = len(names) - len(defaults)
     for at, name in enumerate(names):
-        default = _msgspec_default(walker, defaults[at - first]) if at >= first else b""
+        with step(f".{name}"):
+            default = _msgspec_default(walker, defaults[at - first]) if at >= first else b""
+            hint = annotation_token(walker, hints[name])
         label = walker.token(cls.__struct_encode_fields__[at])
-        yield name, frame_all(b"field", (label, annotation_token(walker, hints[name]), default))
+        yield name, frame_all(b"field", (label, hint, default))
     config = cls.__struct_config__
     options = (name for name in dir(config) if not name.startswith("_"))
     values = [(name, getattr(config, name)) for name in options]

@@ -98,7 +98,7 @@ def _target(place: str, path: Path) -> object:
         return importlib.import_module(path.stem).target
     namespace: dict[str, object] = {"__name__": "__main__", "__package__": None}
     sys.modules["__main__"].__dict__["SCRIPTS"] = namespace
-    exec(compile(path.read_text(), str(path), "exec"), namespace)
+    exec(compile(path.read_text(), str(path), "exec", dont_inherit=True), namespace)
     return namespace["target"]
 
 
