@@ -15,33 +15,54 @@ _OF_VARIABLES: Final = ("__bound__", "__default__")
 _SWITCHES: Final = ("__covariant__", "__contravariant__", "__infer_variance__")
 _HINTS: Final = frozenset({"annotation", "type", "return_type", "json_schema_input_type"})
 _TYPING: Final = ("typing", "typing_extensions")
+_OF_RECORDS: Final = ("__dataclass_fields__", "__attrs_attrs__", "_fields")
 
 
-def annotation_token(walker: CodeWalker, hint: Any) -> bytes:
-    """Token of an annotation, part by part: no part of it is made anew to be asked."""
+def annotation_token(walker: CodeWalker, hint: Any, above: tuple[Any, ...] = ()) -> bytes:
+    """Token of an annotation, part by part: no part of it is made anew to be asked.
+
+    `above` are the classes and aliases whose annotations lead here.
+    """
     if isinstance(hint, (typing.ForwardRef, str)):
         return frame(b"forward", str(getattr(hint, "__forward_arg__", hint)).encode())
     if isinstance(hint, (list, tuple)):  # the parameters of a callable
-        return frame_all(b"hints", (annotation_token(walker, part) for part in hint))
+        return frame_all(b"hints", (annotation_token(walker, part, above) for part in hint))
     origin = typing.get_origin(hint)
     if origin is typing.Annotated:
         metadata = (value_token(walker, part) for part in hint.__metadata__)
-        return frame_all(b"annotated", (annotation_token(walker, hint.__origin__), *metadata))
+        return frame_all(
+            b"annotated", (annotation_token(walker, hint.__origin__, above), *metadata)
+        )
     if origin is typing.Literal:
         return frame_all(b"literal", map(walker.token, typing.get_args(hint)))
     if origin is not None and origin is not hint:  # bare `Generic` is its own
-        parts = (annotation_token(walker, part) for part in typing.get_args(hint))
-        return frame_all(b"generic", (annotation_token(walker, origin), *parts))
-    return _named(walker, hint)
-
-
-def _named(walker: CodeWalker, hint: Any) -> bytes:
+        parts = (annotation_token(walker, part, above) for part in typing.get_args(hint))
+        return frame_all(b"generic", (annotation_token(walker, origin, above), *parts))
     if isinstance(hint, type):
-        return walker.token(hint)
+        return walker.token(hint) + _types(walker, hint, above)
+    return _named(walker, hint, above)
+
+
+def _types(walker: CodeWalker, cls: Any, above: tuple[Any, ...]) -> bytes:
+    """Types of fields that do not count by themselves: who reads an annotation reads them, too."""
+    if cls in above or not any(hasattr(cls, name) for name in _OF_RECORDS):
+        return b""
+    bases = [base for base in reversed(cls.__mro__) if walker.is_by_value(base)]
+    hints = {k: v for b in bases for k, v in vars(b).get("__annotations__", {}).items()}
+    tokens = (
+        SCALARS[str](name) + annotation_token(walker, hint, (*above, cls))
+        for name, hint in hints.items()
+    )
+    return frame_all(b"types", tokens)
+
+
+def _named(walker: CodeWalker, hint: Any, above: tuple[Any, ...]) -> bytes:
     if hasattr(hint, "__supertype__"):  # a NewType
-        return _frame(b"newtype", hint, annotation_token(walker, hint.__supertype__))
+        return _frame(b"newtype", hint, annotation_token(walker, hint.__supertype__, above))
     if hasattr(hint, "__value__") and module_of(type(hint)) in _TYPING:  # `type X = ...`
-        return _frame(b"alias", hint, annotation_token(walker, hint.__value__))
+        if any(one is hint for one in above):
+            return _frame(b"alias", hint)
+        return _frame(b"alias", hint, annotation_token(walker, hint.__value__, (*above, hint)))
     if module_of(type(hint)) not in _TYPING:
         return walker.token(hint)
     if hasattr(hint, "__name__") and hasattr(hint, "__covariant__"):

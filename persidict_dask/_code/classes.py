@@ -112,7 +112,7 @@ def _members(walker: CodeWalker, cls: type, name: str) -> Iterator[bytes]:
         key: value
         for key, value in sorted(members.items())
         if key not in _INCIDENTAL
-        and not isinstance(value, types.MemberDescriptorType)
+        and not _is_own_slot(cls, value)
         and not any(model.hides(cls, key, value) for model in models)
         and not _repeats(walker, cls, key, value)
     }
@@ -141,6 +141,10 @@ def _slots(walker: CodeWalker, cls: type) -> list[str]:
     """By name: the descriptors of slots do not survive a transport by value."""
     slots = members_of(walker, cls).get("__slots__", ())
     return [slots] if isinstance(slots, str) else sorted(slots)
+
+
+def _is_own_slot(cls: type, value: Any) -> bool:
+    return isinstance(value, types.MemberDescriptorType) and value.__objclass__ is cls
 
 
 def _written_bases(walker: CodeWalker, members: Mapping[str, Any]) -> bytes:

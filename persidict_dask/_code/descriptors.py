@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -34,6 +35,8 @@ def member_token(walker: CodeWalker, value: Any) -> bytes:
     if isinstance(value, functools.singledispatchmethod):  # the rest of it is caches
         variants = walker.mapping(b"variants", value.dispatcher.registry.items())
         return frame_all(b"dispatch", (member_token(walker, value.func), variants))
+    if isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+        return frame_all(b"slot", (walker.token(value.__name__), walker.token(value.__objclass__)))
     return walker.token(value)
 
 
