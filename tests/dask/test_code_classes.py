@@ -576,6 +576,35 @@ def test_k5_a_member_set_at_run_time_counts_under_a_dunder_name():
     assert fingerprint(namespace["f"]).hexdigest != before
 
 
+ANNOTATED = """
+from typing import Annotated, Optional
+def check(v):
+    return v + 1
+class Meta(type): pass
+class Hook:
+    def __init_subclass__(cls): pass
+class Row({base}):
+    a: Optional[Annotated[int, check]]
+def f(x):
+    return Row.__annotations__
+"""
+
+
+@pytest.mark.parametrize(
+    ("base", "is_seen"), [("metaclass=Meta", True), ("Hook", True), ("", False)]
+)
+def test_n4_annotations_count_by_value_where_something_reads_them(base, is_seen):
+    """Twice the same, and another when the function that an annotation holds is edited."""
+    text = ANNOTATED.format(base=base)
+    found = []
+    for version in (text, text, text.replace("v + 1", "v + 2")):
+        namespace = {"__name__": "__main__"}
+        exec(compile(version, "script", "exec", dont_inherit=True), namespace)
+        found.append(fingerprint(namespace["f"]).hexdigest)
+    assert found[0] == found[1]
+    assert (found[0] != found[2]) is is_seen
+
+
 # -- names --------------------------------------------------------------------------------------
 
 
