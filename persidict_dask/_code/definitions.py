@@ -6,8 +6,9 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from persidict_dask._code.classes import class_token, descriptor_token
+from persidict_dask._code.classes import class_token
 from persidict_dask._code.data import data_token
+from persidict_dask._code.descriptors import descriptor_token
 from persidict_dask._code.flow import flow_token
 from persidict_dask._code.functions import function_token, module_token
 from persidict_dask._code.walk import DEFINITIONS, CodeWalker

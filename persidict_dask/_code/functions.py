@@ -23,6 +23,7 @@ from persidict_dask._digest.walk import SCALARS
 from persidict_dask._errors import UnstableKeyError
 from persidict_dask._origin import PROJECT, find, module_of, origin_of
 
+_CACHES: Final = frozenset({"cache_token", "dispatch_cache"})  # of functools.singledispatch
 _DYNAMIC: Final = frozenset(
     {"__dict__", "__setattr__", "delattr", "eval", "exec", "globals", "setattr", "vars"}
 )
@@ -57,7 +58,7 @@ def _library_function(walker: CodeWalker, f: types.FunctionType) -> bytes:
     parts = (
         walker.library(f, f.__code__.co_qualname),
         frame_all(b"defaults", _defaults(walker, f, f.__qualname__)),
-        frame_all(b"cells", _cells(walker, f, f.__qualname__, ())),
+        frame_all(b"cells", _cells(walker, f, f.__qualname__, None)),
         b"" if wrapped is None else walker.token(wrapped),
     )
     return frame_all(b"wrapper", parts)
@@ -78,11 +79,16 @@ def _attributes(walker: CodeWalker, f: types.FunctionType, name: str) -> Iterato
 
 
 def _cells(
-    walker: CodeWalker, f: types.FunctionType, name: str, reads: tuple[Read, ...]
+    walker: CodeWalker, f: types.FunctionType, name: str, reads: tuple[Read, ...] | None
 ) -> Iterator[bytes]:
-    free = {read.name: read for read in reads if read.is_free}
+    """Tokens of what the closure holds; without `reads`, of all of it."""
+    free = {read.name: read for read in reads or () if read.is_free}
     for variable, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
         value = cell_content(cell)
+        if reads is not None and variable not in free and variable != "__class__":
+            continue  # of an annotation of an inner function
+        if reads is None and variable in _CACHES:
+            continue
         if variable == "__class__" and value in walker.hidden:
             yield b"super 0:"
         elif not isinstance(value, types.ModuleType):  # of a module only what is read counts

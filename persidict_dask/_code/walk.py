@@ -106,7 +106,7 @@ class CodeWalker(Walker):
     def known_class(self, cls: type) -> bytes:
         """Of the project's classes the code counts, and not the module it stands in."""
         if self.is_by_value(cls):
-            return frame(b"class", cls.__qualname__.encode()) + self.token(cls)
+            return frame(b"class", cls.__name__.encode()) + self.token(cls)
         return frame(b"class", place(cls).encode())
 
     def definition(self, obj: Any) -> bytes:

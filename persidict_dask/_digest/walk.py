@@ -9,7 +9,16 @@ from persidict_dask._digest.definitions import code_token
 from persidict_dask._digest.frame import Stream, frame
 from persidict_dask._digest.table import Table
 from persidict_dask._errors import UnstableKeyError
-from persidict_dask._origin import LIBRARY, PROJECT, Origin, module_of, origin_of, place
+from persidict_dask._origin import (
+    LIBRARY,
+    PROJECT,
+    PROJECT_ORIGIN,
+    Origin,
+    find,
+    module_of,
+    origin_of,
+    place,
+)
 
 SCALARS: dict[type, Callable[[Any], bytes]] = {}
 """Exact types that hold no other object: their token needs no walk."""
@@ -103,6 +112,8 @@ class Walker:
 
     def origin(self, obj: Any) -> Origin:
         """Where the code of a function, class or module comes from."""
+        if isinstance(obj, type) and _is_of_no_module(obj):
+            return PROJECT_ORIGIN
         return origin_of(module_of(obj), self.by_value)
 
     def class_token(self, cls: type) -> bytes:
@@ -114,11 +125,13 @@ class Walker:
 
     def known_class(self, cls: type) -> bytes:
         """The same for instances of which a handler knows all that counts: without versions."""
-        name = frame(b"class", place(cls).encode())
+        is_project = self.is_by_value(cls)  # a transport by value keeps no qualified name
+        label = f"{module_of(cls)}:{cls.__name__}" if is_project else place(cls)
+        name = frame(b"class", label.encode())
         if cls is self._class_by_name:  # the first that the handler of the instance asks for
             self._class_by_name = None
             return name
-        return name + self.token(cls) if self.is_by_value(cls) else name
+        return name + self.token(cls) if is_project else name
 
     def constructor_token(self, function: Any) -> bytes:
         """Token of what would make a copy of an instance: its name, or its code where by value."""
@@ -171,6 +184,13 @@ class Walker:
         if token[:1] == b"#":  # short tokens cost less to make again than to remember
             self._memo[key] = (obj, token)
         return token
+
+
+def _is_of_no_module(cls: type) -> bool:
+    """Does a class that was made by a call say that it stands where its metaclass was written?"""
+    module = module_of(cls)
+    is_apparent = module == "types" or (module == type(cls).__module__ and type(cls) is not type)
+    return is_apparent and find(module, cls.__qualname__) is not cls
 
 
 Handler: TypeAlias = Callable[[Walker, Any], bytes]
