@@ -169,8 +169,7 @@ def _computed_imports(code: CodeType) -> Iterator[Import]:
     """Imports by a function, of a module that is named by a constant."""
     steps = meaningful(code)
     for at, step in enumerate(steps):
-        argument = step.argument[0] if isinstance(step.argument, tuple) else step.argument
-        if step.name in _GLOBAL | _ATTRIBUTE and argument in _IMPORTERS:
+        if step.name in _GLOBAL | _ATTRIBUTE and attribute_of(step) in _IMPORTERS:
             module = _text_at(steps, at + 1)
             if module:
                 name = module.lstrip(".")
