@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from persidict_dask._digest.buffers import blocks_of, buffer_token
+from persidict_dask._digest.elsewhere import settle
 from persidict_dask._digest.frame import frame, frame_all
 from persidict_dask._digest.objects import reduced
 from persidict_dask._digest.walk import Handler, Walker
@@ -183,6 +184,7 @@ def _fragment(walker: Walker, fragment: Any) -> bytes:
         info = fragment.filesystem.get_file_info(fragment.path)
         if not info.is_file or info.mtime_ns is None:
             raise UnstableKeyError(f"no version of {fragment.path!r} can be found: pass its table")
+        settle(info.mtime_ns / 1e9)
         version = walker.token((info.size, info.mtime_ns))
     if hasattr(fragment, "ensure_complete_metadata"):
         fragment.ensure_complete_metadata()  # as if it were used: a fragment knows its row groups

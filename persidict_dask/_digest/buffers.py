@@ -85,7 +85,8 @@ def _without_noise(block: Any) -> Any:
 
 def _has_padding(dtype: Any) -> bool:
     """Extended doubles have 10 bytes of content in 16; the others are not set."""
-    return dtype.kind == "f" and dtype.itemsize == 16 and _numpy().finfo("g").nmant == 63
+    is_extended = dtype.kind == "f" and dtype.itemsize == 16
+    return is_extended and bool(_numpy().finfo("g").nmant == 63)
 
 
 def _without_padding(block: Any) -> Any:

@@ -10,7 +10,18 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from persidict_dask._digest import arrow, numpy, objects, pandas, polars
+from persidict_dask._digest import (
+    arrow,
+    elsewhere,
+    numba,
+    numpy,
+    objects,
+    pandas,
+    polars,
+    torch,
+    xarray,
+    zarr,
+)
 from persidict_dask._digest.python import EXACT
 from persidict_dask._digest.walk import HANDLERS, SCALARS, Handler
 from persidict_dask._origin import module_of
@@ -23,6 +34,13 @@ _LIBRARIES: dict[str, dict[str, Handler]] = {
     "pandas": pandas.HANDLERS,
     "pyarrow": arrow.HANDLERS,
     "polars": polars.HANDLERS,
+    "xarray": xarray.HANDLERS,
+    "zarr": zarr.HANDLERS,
+    "numba": numba.HANDLERS,
+    "torch": torch.HANDLERS,
+    "fsspec": elsewhere.FSSPEC_HANDLERS,
+    "multiprocessing": elsewhere.MULTIPROCESSING_HANDLERS,
+    "diskcache": elsewhere.CACHE_HANDLERS,
     "persidict": {"PersiDict": objects.store},
     "dask": dict.fromkeys(("DaskMethodsMixin", "Expr"), objects.collection),
     "distributed": dict.fromkeys(("Future", "Variable", "Queue", "Client"), objects.collection),

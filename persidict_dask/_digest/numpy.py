@@ -22,7 +22,9 @@ def array_token(walker: Walker, array: Any) -> bytes:
     return pieces_token(walker, array.dtype, array.shape, [array])
 
 
-def pieces_token(walker: Walker, dtype: Any, shape: tuple[int, ...], pieces: Iterable[Any]) -> bytes:
+def pieces_token(
+    walker: Walker, dtype: Any, shape: tuple[int, ...], pieces: Iterable[Any]
+) -> bytes:
     """The same of an array that arrives in pieces, one after the other in C order."""
     head = dtype_token(walker, dtype) + frame(b"shape", ",".join(map(str, shape)).encode())
     return frame(b"ndarray", head + _content(walker, dtype, pieces))
@@ -84,7 +86,8 @@ def _own(walker: Walker, obj: Any) -> bytes:
     return walker.attributes(b"state", getattr(obj, "__dict__", {}).items())
 
 
-def _ndarray(walker: Walker, array: Any) -> bytes:
+def ndarray_token(walker: Walker, array: Any) -> bytes:
+    """Token of an array or of an instance of one of its subclasses."""
     exact = type(array) is _numpy().ndarray
     return array_token(walker, array) if exact else _subclass(walker, array)
 
@@ -143,7 +146,7 @@ def _sparse(walker: Walker, matrix: Any) -> bytes:
 
 
 HANDLERS: dict[str, Handler] = {
-    "ndarray": _ndarray,
+    "ndarray": ndarray_token,
     "MaskedArray": _masked,
     "generic": _scalar,
     "dtype": dtype_token,
