@@ -30,7 +30,7 @@ _registered: dict[type, Callable[[Any], Any]] = {}
 
 _LIBRARIES: dict[str, dict[str, Handler]] = {
     "numpy": numpy.HANDLERS,
-    "scipy": numpy.SPARSE_HANDLERS,
+    "scipy": numpy.SCIPY_HANDLERS,
     "pandas": pandas.HANDLERS,
     "pyarrow": arrow.HANDLERS,
     "polars": polars.HANDLERS,

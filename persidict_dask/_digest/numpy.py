@@ -145,11 +145,35 @@ def _sparse(walker: Walker, matrix: Any) -> bytes:
     return frame_all(b"sparse", parts)
 
 
+def _limits(walker: Walker, info: Any) -> bytes:
+    """Of `finfo` and `iinfo`: all follows from the dtype, and is kept when asked for."""
+    kind = dtype_token(walker, _numpy().dtype(info.dtype))
+    return frame_all(b"limits", (walker.known_class(type(info)), kind))
+
+
+def _tree(walker: Walker, tree: Any) -> bytes:
+    """What `pickle` would take of a tree of scipy has padding in it that is never set."""
+    numbers = (tree.leafsize, tree.size, None if tree.boxsize is None else tree.boxsize.tolist())
+    parts = (
+        walker.class_token(type(tree)),
+        walker.token(numbers),
+        array_token(walker, tree.data),
+        array_token(walker, tree.indices),
+    )
+    return frame_all(b"tree", parts)
+
+
 HANDLERS: dict[str, Handler] = {
     "ndarray": ndarray_token,
     "MaskedArray": _masked,
     "generic": _scalar,
     "dtype": dtype_token,
     "ufunc": _ufunc,
+    "finfo": _limits,
+    "iinfo": _limits,
 }
-SPARSE_HANDLERS: dict[str, Handler] = {"_spbase": _sparse, "spmatrix": _sparse}
+SCIPY_HANDLERS: dict[str, Handler] = {
+    "_spbase": _sparse,
+    "spmatrix": _sparse,
+    "cKDTree": _tree,
+}

@@ -186,10 +186,18 @@ def _column(walker: Walker, values: Any) -> bytes:
     return frame(b"array", class_in(walker, values, "pandas") + _values(walker, values))
 
 
+def _helper(walker: Walker, helper: Any) -> bytes:
+    """Groups and groupers keep what they have worked out under one name."""
+    state = ((name, value) for name, value in vars(helper).items() if name != "_cache")
+    parts = (walker.class_token(type(helper)), walker.attributes(b"state", state))
+    return frame_all(b"helper", parts)
+
+
 HANDLERS: dict[str, Handler] = {
     "DataFrame": _frame,
     "Series": _series,
     "Index": _index,
     "ExtensionArray": _column,
     "ExtensionDtype": _dtype,
+    **dict.fromkeys(("BaseGroupBy", "BaseGrouper", "Grouping"), _helper),
 }

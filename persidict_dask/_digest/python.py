@@ -7,6 +7,7 @@ import datetime as dt
 import decimal
 import fractions
 import functools
+import io
 import math
 import re
 import struct
@@ -183,6 +184,13 @@ def _struct(walker: Walker, layout: struct.Struct) -> bytes:
     return _parts(walker, b"Struct", layout, ("format",))
 
 
+def _stream(walker: Walker, stream: io.BytesIO | io.StringIO) -> bytes:
+    """Content and position; the attributes by themselves, as there may be a dict of none."""
+    content: Any = stream.__getstate__()
+    state = walker.attributes(b"state", vars(stream).items())
+    return frame_all(type(stream).__name__.encode(), (walker.token(content[:-1]), state))
+
+
 def _time(walker: Walker, moment: dt.time | dt.datetime) -> bytes:
     """Wall clock, fold and zone: two zones with one offset are not the same zone."""
     wall = moment.replace(tzinfo=None).isoformat()
@@ -227,6 +235,8 @@ EXACT: dict[type, Handler] = {
     re.Pattern: _pattern,
     re.Match: _match,
     struct.Struct: _struct,
+    io.BytesIO: _stream,
+    io.StringIO: _stream,
     type({}.keys()): _keys,
     type({}.items()): _items,
     type({}.values()): _values,
