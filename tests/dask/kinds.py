@@ -59,7 +59,6 @@ import ml_dtypes
 import msgspec
 import networkx as nx
 import numba
-import numba.typed
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -372,20 +371,6 @@ def zarr_group():
 def zarr_text():
     made = zarr.create_array({}, shape=(2,), dtype=str)
     made[...] = np.array(["a", "bc"], object)
-    return made
-
-
-def typed_list(*items):
-    made = numba.typed.List()
-    for item in items:
-        made.append(item)
-    return made
-
-
-def typed_dict(**items):
-    made = numba.typed.Dict()
-    for name, item in items.items():
-        made[name] = item
     return made
 
 
@@ -840,8 +825,6 @@ LABELLED = {
     "numba type": lambda: numba.float64,
     "numba array type": lambda: numba.float64[:, ::1],
     "numba signature": lambda: numba.float64(numba.int32),
-    "typed List": lambda: typed_list(1, 2),
-    "typed Dict": lambda: typed_dict(a=1, b=2),
     "OpenFile": lambda: fsspec.open(text_file(), "rb"),
     "OpenFile of text": lambda: fsspec.open(text_file(), "rt"),
     "opened file of fsspec": lambda: fsspec.open(text_file(), "rb").open(),
