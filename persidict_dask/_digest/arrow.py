@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from persidict_dask._digest.buffers import blocks_of, buffer_token
+from persidict_dask._digest.buffers import buffer_token
 from persidict_dask._digest.elsewhere import settle
 from persidict_dask._digest.frame import frame, frame_all
 from persidict_dask._digest.objects import reduced
@@ -115,7 +115,7 @@ def _floats(values: Any, width: int) -> bytes:
         return frame(b"buffer", b"")
     np = sys.modules["numpy"]
     whole = np.frombuffer(data, f"=f{width}", len(values), values.offset * width)
-    return buffer_token(blocks_of(whole))
+    return buffer_token((whole,))
 
 
 def texts_of(values: Any) -> bytes:

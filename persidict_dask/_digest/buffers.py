@@ -20,24 +20,26 @@ def _numpy() -> Any:
     return sys.modules["numpy"]
 
 
-def buffer_token(blocks: Iterable[Any]) -> bytes:
-    """Token of flat contiguous blocks of one dtype, one after the other."""
+def buffer_token(pieces: Iterable[Any]) -> bytes:
+    """Token of arrays of one dtype, one after the other, each in C order."""
     stream = Stream()
-    for block in blocks:
-        stream.add(memoryview(_clean(block)))
+    for piece in pieces:
+        for block in _blocks(piece):
+            stream.add(memoryview(_clean(block)))
     return stream.token(b"buffer")
 
 
-def blocks_of(array: Any) -> Iterator[Any]:
-    """An array as flat contiguous blocks in C order, without a copy where it is contiguous."""
+def _blocks(array: Any) -> Iterable[Any]:
+    """An array as flat contiguous blocks, without a copy where it is contiguous."""
     if not array.nbytes:
-        return
+        return ()
     if not array.flags.c_contiguous:
-        yield from _gathered(array)
-        return
+        return _gathered(array)
     flat = _numpy().asarray(array).reshape(-1)
     step = max(LEAF // array.itemsize, 1)
-    yield from (flat[at : at + step] for at in range(0, flat.size, step))
+    return (
+        [flat[at : at + step] for at in range(0, flat.size, step)] if flat.size > step else [flat]
+    )
 
 
 def _gathered(array: Any) -> Iterator[Any]:
@@ -53,8 +55,8 @@ def _clean(block: Any) -> Any:
         return block.view("u1")
     if kind in "cW":
         block = block.view(_half(block.dtype))
-    with _numpy().errstate(invalid="ignore"):
-        block = _without_noise(block) if _has_nan(block) else block
+    if _has_nan(block):
+        block = _without_noise(block)
     return _without_padding(block) if _has_padding(block.dtype) else block.view("u1")
 
 
@@ -71,15 +73,20 @@ def _has_nan(block: Any) -> bool:
         return bool(largest != largest)
     infinity = _INFINITY.get(dtype.name)
     if infinity is None:
-        return bool((block != block).any())
+        return bool(_nan_in(block).any())
     bits = block.view(f"{dtype.byteorder}i2")
     below_zero = bits.view(f"{dtype.byteorder}u2")
     return bool(bits.max() > infinity or below_zero.max() > infinity | 0x8000)
 
 
+def _nan_in(block: Any) -> Any:
+    with _numpy().errstate(invalid="ignore"):  # for signalling ones
+        return block != block
+
+
 def _without_noise(block: Any) -> Any:
     clean = block.copy()
-    clean[block != block] = _numpy().nan
+    clean[_nan_in(block)] = _numpy().nan
     return clean
 
 

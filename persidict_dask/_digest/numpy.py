@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from persidict_dask._digest.buffers import blocks_of, buffer_token
+from persidict_dask._digest.buffers import buffer_token
 from persidict_dask._digest.families import class_in
 from persidict_dask._digest.frame import frame, frame_all
 from persidict_dask._digest.walk import Handler, Walker
@@ -19,7 +19,7 @@ def _numpy() -> Any:
 
 def array_token(walker: Walker, array: Any) -> bytes:
     """Token of an array without its class: what frames, masks and matrices are made of."""
-    return pieces_token(walker, array.dtype, array.shape, [array])
+    return pieces_token(walker, array.dtype, array.shape, (array,))
 
 
 def pieces_token(
@@ -66,7 +66,7 @@ def _content(walker: Walker, dtype: Any, pieces: Iterable[Any]) -> bytes:
     if dtype.hasobject or dtype.kind == "T":
         items = (item for piece in pieces for item in piece.ravel(order="C").tolist())
         return walker.sequence(b"items", items)
-    return buffer_token(block for piece in pieces for block in blocks_of(piece))
+    return buffer_token(pieces)
 
 
 def _joined(pieces: Iterable[Any]) -> Any:

@@ -78,7 +78,7 @@ def test_n3_all_that_identical_compares_counts():
             *[base.assign_coords(x=[1, 3]), base.drop_indexes("x"), base.stack(z=("x", "y"))],
             *[base.transpose("y", "x")["b"], base["b"], base["b"].rename("c"), base["b"].variable],
             *[base["b"].reset_coords("t", drop=True), base["x"], base["x"].variable],
-            *[base.coords, base.xindexes, tree, tree["c"], tree.assign({"z": 1})],
+            *[base.coords, base.xindexes, tree, tree["c"], tree.children["c"].to_dataset()],
         ]
     )
 
