@@ -378,7 +378,9 @@ def test_any_array_is_its_content_and_not_its_layout(array):
     """Copies in other orders, slices of larger arrays and pickles agree; types and shapes count."""
     expected = digest(array)
     assert digest(np.asfortranarray(array)) == expected or array.ndim == 0
-    assert digest(pickle.loads(pickle.dumps(array, 5))) == expected  # 4 loses the order of bytes
+    copied = pickle.loads(pickle.dumps(array, 5))
+    is_kept = copied.dtype.str == array.dtype.str  # numpy makes moments native in pickles
+    assert (digest(copied) == expected) == is_kept
     if array.ndim:
         doubled = np.repeat(array, 2, axis=0)[::2]
         assert digest(doubled) == expected
