@@ -10,7 +10,18 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from persidict_dask._digest import arrow, numpy, objects, pandas, polars
+from persidict_dask._digest import (
+    arrow,
+    elsewhere,
+    numba,
+    numpy,
+    objects,
+    pandas,
+    polars,
+    torch,
+    xarray,
+    zarr,
+)
 from persidict_dask._digest.definitions import Data
 from persidict_dask._digest.python import EXACT
 from persidict_dask._digest.walk import HANDLERS, SCALARS, Handler
@@ -20,10 +31,17 @@ _registered: dict[type, Callable[[Any], Any]] = {}
 
 _LIBRARIES: dict[str, dict[str, Handler]] = {
     "numpy": numpy.HANDLERS,
-    "scipy": numpy.SPARSE_HANDLERS,
+    "scipy": numpy.SCIPY_HANDLERS,
     "pandas": pandas.HANDLERS,
     "pyarrow": arrow.HANDLERS,
     "polars": polars.HANDLERS,
+    "xarray": xarray.HANDLERS,
+    "zarr": zarr.HANDLERS,
+    "numba": numba.HANDLERS,
+    "torch": torch.HANDLERS,
+    "fsspec": elsewhere.FSSPEC_HANDLERS,
+    "multiprocessing": elsewhere.MULTIPROCESSING_HANDLERS,
+    "diskcache": elsewhere.CACHE_HANDLERS,
     "persidict": {"PersiDict": objects.store},
     "dask": dict.fromkeys(("DaskMethodsMixin", "Expr"), objects.collection),
     "distributed": dict.fromkeys(("Future", "Variable", "Queue", "Client"), objects.collection),

@@ -68,12 +68,20 @@ def member(walker: Walker, obj: enum.Enum) -> bytes:
 
 def fields(walker: Walker, obj: Any) -> bytes:
     """A dataclass: its fields, and attributes that were added beside them."""
+    if not _pickles_as_fields(type(obj)):
+        return reduced(walker, obj)
     names = {field.name for field in dataclasses.fields(obj)}
     values = [(name, getattr(obj, name)) for name in names if hasattr(obj, name)]
     more = {key: value for key, value in _own(obj).items() if key not in names}
     base = _builtin_part(walker, obj)
     state = walker.attributes(b"fields", [*values, *more.items()])
     return frame_all(b"dataclass", (_class(walker, obj), base, state))
+
+
+def _pickles_as_fields(cls: Any) -> bool:
+    """Does the class leave it to `object`, `dataclasses` or a built-in base what is pickled?"""
+    makers = (cls.__reduce_ex__, cls.__reduce__, cls.__getstate__)
+    return all(getattr(maker, "__module__", None) in (None, "dataclasses") for maker in makers)
 
 
 def named_tuple(walker: Walker, obj: Any) -> bytes:
@@ -210,9 +218,26 @@ def _own(obj: Any) -> dict[str, Any]:
     return {key: value for key, value in getattr(obj, "__dict__", {}).items() if key not in hidden}
 
 
+_BUILTINS: tuple[Any, ...] = (
+    *(OrderedDict, dict, list, tuple, set, frozenset),
+    *(str, bytes, int, float),
+)
+
+
 def _builtin_part(walker: Walker, obj: Any) -> bytes:
     """What a dataclass has from a built-in base: `class Row(dict)` has its pairs."""
-    bases: tuple[Any, ...] = (dict, list, tuple, str, int, float, bytes)
+    bases: tuple[Any, ...] = (
+        OrderedDict,
+        dict,
+        list,
+        tuple,
+        set,
+        frozenset,
+        str,
+        int,
+        float,
+        bytes,
+    )
     for base in bases:
         if isinstance(obj, base):
             return walker.token(base(obj))
