@@ -16,7 +16,9 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from typing import Any, Final, NamedTuple
 
 _SITES: Final = ("site-packages", "dist-packages")
-_VERSION: Final = re.compile(r"""^__version__\s*(?::\s*\w+\s*)?=\s*["']([^"']+)["']""", re.MULTILINE)
+_VERSION: Final = re.compile(
+    r"""^__version__\s*(?::\s*\w+\s*)?=\s*["']([^"']+)["']""", re.MULTILINE
+)
 
 
 class Installed(NamedTuple):

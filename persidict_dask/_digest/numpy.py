@@ -7,7 +7,6 @@ from typing import Any
 
 from persidict_dask._digest.frame import Stream, frame, frame_all
 from persidict_dask._digest.walk import Handler, Walker
-from persidict_dask._origin import origin_of_module
 
 _BLOCK = 1 << 16  # elements gathered at a time from an array that is not contiguous
 
@@ -130,10 +129,6 @@ def _dtype(_: Walker, dtype: Any) -> bytes:
     return _dtype_token(dtype)
 
 
-def _ufunc(_: Walker, function: Any) -> bytes:
-    return frame(b"ufunc", f"{origin_of_module('numpy')} {function.__name__}".encode())
-
-
 def _sparse(walker: Walker, matrix: Any) -> bytes:
     """Coordinates in their order with duplicates summed: the order of entries does not count."""
     entries = matrix.tocoo(copy=True)
@@ -153,6 +148,5 @@ HANDLERS: dict[str, Handler] = {
     "MaskedArray": _masked,
     "generic": _scalar,
     "dtype": _dtype,
-    "ufunc": _ufunc,
 }
 SPARSE_HANDLERS: dict[str, Handler] = {"_spbase": _sparse, "spmatrix": _sparse}

@@ -9,7 +9,7 @@ from persidict_dask._digest.definitions import code_token
 from persidict_dask._digest.frame import Stream, frame
 from persidict_dask._digest.table import Table
 from persidict_dask._errors import UnstableKeyError
-from persidict_dask._origin import LIBRARY, PROJECT, Origin, module_of, origin_of, place
+from persidict_dask._origin import LIBRARY, PROJECT, Origin, find, module_of, origin_of, place
 
 SCALARS: dict[type, Callable[[Any], bytes]] = {}
 """Exact types that hold no other object: their token needs no walk."""
@@ -31,6 +31,7 @@ class Walker:
         self.by_value = by_value
         self._memo: dict[int, tuple[Any, bytes]] = {}
         self._active: set[int] = set()
+        self._origins: dict[str, Origin] = {}
         self.stand_in: Callable[[Any], bytes] | None = None
 
     def token(self, obj: Any) -> bytes:
@@ -97,7 +98,11 @@ class Walker:
 
     def origin(self, obj: Any) -> Origin:
         """Where the code of a function, class or module comes from."""
-        return origin_of(module_of(obj), self.by_value)
+        module = module_of(obj)
+        known = self._origins.get(module)
+        if known is None:
+            known = self._origins[module] = origin_of(module, self.by_value)
+        return known
 
     def class_token(self, cls: type) -> bytes:
         """Token of the class of an instance: its name, and its code or the version of its library.
@@ -113,7 +118,7 @@ class Walker:
 
     def constructor_token(self, function: Any) -> bytes:
         """Token of what would make a copy of an instance: its name, or its code where by value."""
-        if self.is_by_value(function):
+        if self.is_by_value(function) or not _is_what_it_says(function):
             return self.token(function)
         return frame(b"constructor", place(function).encode()) + self._version(function)
 
@@ -121,9 +126,12 @@ class Walker:
         """Token of a function, class or module: the identity of its code."""
         return code_token(obj, self.by_value)
 
-    def _version(self, obj: Any) -> bytes:
-        origin = self.origin(obj)
+    def version(self, origin: Origin) -> bytes:
+        """Token of the version of a library; that of Python counts elsewhere."""
         return frame(b"version", str(origin).encode()) if origin.kind == LIBRARY else b""
+
+    def _version(self, obj: Any) -> bytes:
+        return self.version(self.origin(obj))
 
     def _pair(self, key: Any, value: Any) -> bytes:
         head = self.at("{…}", key)
@@ -162,6 +170,14 @@ class Walker:
         if token[:1] == b"#":  # short tokens cost less to make again than to remember
             self._memo[key] = (obj, token)
         return token
+
+
+def _is_what_it_says(function: Any) -> bool:
+    """Does the name of a function or class lead to it?"""
+    name = getattr(function, "__qualname__", None)
+    return isinstance(function, type) or (
+        isinstance(name, str) and find(module_of(function), name) is function
+    )
 
 
 Handler: TypeAlias = Callable[[Walker, Any], bytes]
