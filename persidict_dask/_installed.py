@@ -42,11 +42,11 @@ def file_of(module: str) -> str | None:
             return folders[0] if name == module else _file_below(folders, tuple(rest))
         if loaded is not None and name == top:
             return None
-    return _file_to_be_found(top, tuple(rest))
+    return _file_to_be_found(top, tuple(rest), tuple(sys.path))
 
 
 @functools.lru_cache(maxsize=1024)
-def _file_to_be_found(top: str, rest: tuple[str, ...]) -> str | None:
+def _file_to_be_found(top: str, rest: tuple[str, ...], _: tuple[str, ...]) -> str | None:
     """Where the import of a top-level module, or of a part of a namespace, would find it."""
     try:
         spec = importlib.util.find_spec(top)
@@ -184,11 +184,11 @@ def _brings(found: importlib.metadata.Distribution, unit: str, by_name: bool = F
 
 
 def _merged(unit: str, found: tuple[importlib.metadata.Distribution, ...]) -> Installed:
-    names = sorted({str(one.metadata["Name"]) for one in found})
-    version = "+".join(importlib.metadata.version(name) for name in names)
+    known = sorted({(str(one.metadata["Name"]), one.version) for one in found})
+    name, version = map("+".join, zip(*known, strict=True))
     local = [one for one in found if _source(one)]
     content = "".join(f" #{_content(unit, one)}" for one in local)
-    return Installed("+".join(names), version + content, bool(local))
+    return Installed(name, version + content, bool(local))
 
 
 def _source(found: importlib.metadata.Distribution) -> dict[str, Any]:

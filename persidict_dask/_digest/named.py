@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import enum
 import functools
 import sys
 import types
@@ -145,6 +146,9 @@ def _named_in(module: str, loaded: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
         if isinstance(value, type) and vars(value).get("__module__") == module:
             yield from ((f"{name}.{key}", part) for key, part in list(vars(value).items()))
+            if isinstance(value, enum.EnumType):
+                members: list[enum.Enum] = list(value)
+                yield from ((f"{name}.{one._name_}._value_", one._value_) for one in members)
 
 
 class _Bindings(NamedTuple):

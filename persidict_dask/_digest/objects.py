@@ -57,10 +57,9 @@ def built_in(walker: Walker, function: Any) -> bytes:
 
 
 def member(walker: Walker, obj: enum.Enum) -> bytes:
-    """An enum member: its class, its name and its value, unless that is nothing but unique."""
-    is_unique = type(obj._value_) is object and obj._name_ is not None
-    value = b"" if is_unique else walker.at(".value", obj._value_)
-    return frame_all(b"enum", (class_of(walker, obj), walker.token(obj._name_), value))
+    """An enum member: its class, its name and its value."""
+    parts = (class_of(walker, obj), walker.token(obj._name_), walker.at(".value", obj._value_))
+    return frame_all(b"enum", parts)
 
 
 def fields(walker: Walker, obj: Any) -> bytes:
