@@ -163,26 +163,23 @@ def _is_made_there(name: Name) -> bool:
 
 
 def _binds(name: Name) -> _Bindings:
-    first = name.name.partition(".")[0]
-    code = _code_of(name.module)
-    if code is None:  # a compiled module, or a session: nothing else can have made it
+    bindings = _bindings(name.module)
+    if bindings is None:  # a compiled module, or a session: nothing else can have made it
         return _Bindings(True, False)
-    by_body, by_functions = _bindings(code)
-    return _Bindings(first in by_body, first in by_functions)
+    first = name.name.partition(".")[0]
+    return _Bindings(first in bindings[0], first in bindings[1])
 
 
 @functools.lru_cache(maxsize=1024)
-def _code_of(module: str) -> types.CodeType | None:
+def _bindings(module: str) -> tuple[frozenset[str], frozenset[str]] | None:
+    """Names that the body of a module binds, and those that its functions do, if one can read."""
     loader = getattr(getattr(sys.modules.get(module), "__spec__", None), "loader", None)
     try:
         code = loader.get_code(module)  # type: ignore[union-attr]
     except (AttributeError, ImportError, OSError, SyntaxError, ValueError):
         return None
-    return code if isinstance(code, types.CodeType) else None
-
-
-@functools.lru_cache(maxsize=1024)
-def _bindings(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
+    if not isinstance(code, types.CodeType):
+        return None
     return frozenset(_bound(code)), frozenset(_assigned(code))
 
 

@@ -77,7 +77,7 @@ def _taken(walker: Walker, obj: Any, made: tuple[Any, ...]) -> bytes:
 def _sentinel(walker: Walker, obj: Any) -> bytes | None:
     """An object that a module names and that is good for nothing but to be told from others."""
     cls: Any = type(obj)
-    if not _is_bare(cls) or dict(named_parts(obj)):
+    if not _is_bare(cls) or any(True for _ in named_parts(obj)):
         return None
     name = name_of_sentinel(obj)
     if name is None:

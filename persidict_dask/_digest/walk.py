@@ -32,6 +32,7 @@ class Walker:
         self._memo: dict[int, tuple[Any, bytes]] = {}
         self._active: set[int] = set()
         self._origins: dict[str, Origin] = {}
+        self._constructors: dict[int, tuple[Any, bytes]] = {}
         self.stand_in: Callable[[Any], bytes] | None = None
 
     def token(self, obj: Any) -> bytes:
@@ -118,9 +119,14 @@ class Walker:
 
     def constructor_token(self, function: Any) -> bytes:
         """Token of what would make a copy of an instance: its name, or its code where by value."""
+        known = self._constructors.get(id(function))
+        if known is not None:
+            return known[1]
         if self.is_by_value(function) or not _is_what_it_says(function):
             return self.token(function)
-        return frame(b"constructor", place(function).encode()) + self._version(function)
+        token = frame(b"constructor", place(function).encode()) + self._version(function)
+        self._constructors[id(function)] = (function, token)
+        return token
 
     def definition(self, obj: Any) -> bytes:
         """Token of a function, class or module: the identity of its code."""
