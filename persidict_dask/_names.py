@@ -7,6 +7,7 @@ from typing import Any
 
 from persidict import replace_unsafe_chars
 from persidict_dask._digest import digest
+from persidict_dask._origin import known_as
 
 _LONGEST = 120
 
@@ -14,7 +15,7 @@ _LONGEST = 120
 def name_of(function: Any) -> str:
     """Return module and qualified name of a function; of its class, if it is another object."""
     named = named_by(function)
-    return f"{named.__module__}.{named.__qualname__}"
+    return f"{known_as(named.__module__)}.{named.__qualname__}"
 
 
 def named_by(function: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 from persidict import PersiDict
 from persidict_dask._binding import takes
 from persidict_dask._names import name_of, safe_name
+from persidict_dask._origin import own_package
 from persidict_dask._persisted import Options, PersistedFunction
 from persidict_dask._persisted_async import persisted_class
 from persidict_dask._stores import Store, results_store
@@ -71,6 +73,8 @@ def persist(
     ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     modules = (by_value,) if isinstance(by_value, (str, ModuleType)) else tuple(by_value)
 
+    caller = str(sys._getframe(1).f_globals.get("__name__", ""))
+
     def decorate(function: Callable[P, R]) -> PersistedFunction[P, R]:
         _check_function(function)
         options = Options(
@@ -78,7 +82,7 @@ def persist(
             version=version,
             ignore=_checked_ignore(function, ignored),
             is_named=name is not None,
-            by_value=tuple(m if isinstance(m, str) else m.__name__ for m in modules),
+            by_value=_modules(modules, own_package(function, caller)),
             validate=validate,
             ttl=ttl,
             verify=verify,
@@ -89,6 +93,11 @@ def persist(
         return persisted_class(function)(function, place, options)
 
     return decorate
+
+
+def _modules(named: Iterable[str | ModuleType], own: str | None) -> tuple[str, ...]:
+    names = {name if isinstance(name, str) else name.__name__ for name in named}
+    return tuple(sorted(names | ({own} if own else set())))
 
 
 def _check_function(function: Any) -> None:

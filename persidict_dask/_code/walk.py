@@ -16,7 +16,15 @@ from persidict_dask._digest.frame import frame
 from persidict_dask._digest.graph import root_token
 from persidict_dask._digest.table import Table
 from persidict_dask._digest.walk import Walker
-from persidict_dask._origin import PROJECT, Origin, compiled_version, module_of, origin_of, place
+from persidict_dask._origin import (
+    LIBRARY,
+    PROJECT,
+    Origin,
+    compiled_version,
+    module_of,
+    origin_of,
+    place,
+)
 
 DEFINITIONS: Table[CodeWalker] = Table()
 """Functions, classes, modules and the like: what gives their tokens imports the walk."""
@@ -116,11 +124,17 @@ class CodeWalker(Walker):
     def library(self, obj: Any, name: str = "") -> bytes:
         """Token of what is known by name and version, or by the file it was compiled to."""
         module = module_of(obj)
-        origin = origin_of(module)
+        origin = origin_of(module, self.by_value)
         if origin.kind == PROJECT:
             origin = Origin(PROJECT, module, compiled_version(module))
         self.versions[origin.name] = origin.version
         return frame(b"library", f"{origin} {place(obj)} {name}".encode())
+
+    def version(self, origin: Origin) -> bytes:
+        """Token of the version of a library, which is noted."""
+        if origin.kind == LIBRARY:
+            self.versions[origin.name] = origin.version
+        return super().version(origin)
 
     def before(self, obj: Any) -> Any:
         """Watch an object; return it as it was before runs changed it."""

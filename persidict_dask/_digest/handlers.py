@@ -18,6 +18,7 @@ from persidict_dask._digest import (
     objects,
     pandas,
     polars,
+    reduced,
     torch,
     xarray,
     zarr,
@@ -25,12 +26,17 @@ from persidict_dask._digest import (
 from persidict_dask._digest.definitions import Data
 from persidict_dask._digest.python import EXACT
 from persidict_dask._digest.walk import HANDLERS, SCALARS, Handler
+from persidict_dask._digest.wrapped import known_by
 from persidict_dask._origin import module_of
 
 _registered: dict[type, Callable[[Any], Any]] = {}
 
 _LIBRARIES: dict[str, dict[str, Handler]] = {
-    "numpy": numpy.HANDLERS,
+    "numpy": {
+        **numpy.HANDLERS,
+        "ufunc": reduced.ufunc,
+        "vectorize": known_by("pyfunc", "otypes", "signature", "excluded", "cache"),
+    },
     "scipy": numpy.SCIPY_HANDLERS,
     "pandas": pandas.HANDLERS,
     "pyarrow": arrow.HANDLERS,
@@ -43,7 +49,12 @@ _LIBRARIES: dict[str, dict[str, Handler]] = {
     "multiprocessing": elsewhere.MULTIPROCESSING_HANDLERS,
     "diskcache": elsewhere.CACHE_HANDLERS,
     "persidict": {"PersiDict": objects.store},
-    "dask": dict.fromkeys(("DaskMethodsMixin", "Expr"), objects.collection),
+    "toolz": {"curry": known_by("func", "args", "keywords")},
+    "cytoolz": {"curry": known_by("func", "args", "keywords")},
+    "dask": {
+        "DelayedLeaf": objects.delayed,
+        **dict.fromkeys(("DaskMethodsMixin", "Expr"), objects.collection),
+    },
     "distributed": dict.fromkeys(("Future", "Variable", "Queue", "Client"), objects.collection),
 }
 
@@ -109,7 +120,7 @@ def _of_kind(cls: type) -> Handler:
         return objects.named_tuple
     if issubclass(cls, (set, frozenset)) and objects.reduces_as_builtin(cls):
         return objects.set_with_state
-    return objects.reduced
+    return reduced.reduced
 
 
 HANDLERS.find_by(_of_user, _of_itself, EXACT.get, _of_library, _of_kind)

@@ -10,7 +10,6 @@ from persidict_dask._digest.buffers import buffer_token
 from persidict_dask._digest.families import class_in
 from persidict_dask._digest.frame import frame, frame_all
 from persidict_dask._digest.walk import Handler, Walker
-from persidict_dask._origin import origin_of_module
 
 
 def _numpy() -> Any:
@@ -127,10 +126,6 @@ def _scalar(walker: Walker, value: Any) -> bytes:
     return frame_all(b"scalarlike", (class_in(walker, value, "numpy"), token, _own(walker, value)))
 
 
-def _ufunc(_: Walker, function: Any) -> bytes:
-    return frame(b"ufunc", f"{origin_of_module('numpy')} {function.__name__}".encode())
-
-
 def _sparse(walker: Walker, matrix: Any) -> bytes:
     """Coordinates in their order with duplicates summed: the order of entries does not count."""
     entries = matrix.tocoo(copy=True)
@@ -168,7 +163,6 @@ HANDLERS: dict[str, Handler] = {
     "MaskedArray": _masked,
     "generic": _scalar,
     "dtype": dtype_token,
-    "ufunc": _ufunc,
     "finfo": _limits,
     "iinfo": _limits,
 }

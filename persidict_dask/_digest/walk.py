@@ -42,6 +42,8 @@ class Walker:
         self._class_by_name: type | None = None
         self._memo: dict[int, tuple[Any, bytes]] = {}
         self._active: set[int] = set()
+        self._origins: dict[str, Origin] = {}
+        self._constructors: dict[int, tuple[Any, bytes]] = {}
         self.stand_in: Callable[[Any], bytes] | None = None
 
     def token(self, obj: Any) -> bytes:
@@ -114,7 +116,11 @@ class Walker:
         """Where the code of a function, class or module comes from."""
         if isinstance(obj, type) and _is_of_no_module(obj):
             return PROJECT_ORIGIN
-        return origin_of(module_of(obj), self.by_value)
+        module = module_of(obj)
+        known = self._origins.get(module)
+        if known is None:
+            known = self._origins[module] = origin_of(module, self.by_value)
+        return known
 
     def class_token(self, cls: type) -> bytes:
         """Token of the class of an instance: its name, and its code or the version of its library.
@@ -135,17 +141,25 @@ class Walker:
 
     def constructor_token(self, function: Any) -> bytes:
         """Token of what would make a copy of an instance: its name, or its code where by value."""
-        if self.is_by_value(function):
+        known = self._constructors.get(id(function))
+        if known is not None:
+            return known[1]
+        if self.is_by_value(function) or not _is_what_it_says(function):
             return self.token(function)
-        return frame(b"constructor", place(function).encode()) + self._version(function)
+        token = frame(b"constructor", place(function).encode()) + self._version(function)
+        self._constructors[id(function)] = (function, token)
+        return token
 
     def definition(self, obj: Any) -> bytes:
         """Token of a function, class or module: the identity of its code."""
         return code_token(obj, self.by_value)
 
-    def _version(self, obj: Any) -> bytes:
-        origin = self.origin(obj)
+    def version(self, origin: Origin) -> bytes:
+        """Token of the version of a library; that of Python counts elsewhere."""
         return frame(b"version", str(origin).encode()) if origin.kind == LIBRARY else b""
+
+    def _version(self, obj: Any) -> bytes:
+        return self.version(self.origin(obj))
 
     def _pair(self, key: Any, value: Any) -> bytes:
         head = self.at("{…}", key)
@@ -191,6 +205,14 @@ def _is_of_no_module(cls: type) -> bool:
     module = module_of(cls)
     is_apparent = module == "types" or (module == type(cls).__module__ and type(cls) is not type)
     return is_apparent and find(module, cls.__qualname__) is not cls
+
+
+def _is_what_it_says(function: Any) -> bool:
+    """Does the name of a function or class lead to it?"""
+    name = getattr(function, "__qualname__", None)
+    return isinstance(function, type) or (
+        isinstance(name, str) and find(module_of(function), name) is function
+    )
 
 
 Handler: TypeAlias = Callable[[Walker, Any], bytes]
