@@ -253,7 +253,8 @@ def _carry_out(step: Any, compute: Callable[[], Any], away: Away) -> Any:
     if isinstance(step, Do):
         return step.call()
     if isinstance(step, Compute):
-        try:  # without a place: the task that has got it may wait for this very call
+        away.end(waits=False)  # the task that has got the place may wait for this very call
+        try:
             with _being_inside(step.ident):
                 return compute()
         except BaseException as error:
