@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -319,9 +319,10 @@ async def in_thread(call: Callable[..., Any], *args: Any) -> Any:
     """Ask the store without blocking the event loop.
 
     In threads of its own: those of the loop may all wait for coroutines that wait for the store.
+    They know the worker whose task it is.
     """
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_threads(os.getpid()), partial(call, *args))
+    loop, context = asyncio.get_running_loop(), copy_context()
+    return await loop.run_in_executor(_threads(os.getpid()), partial(context.run, call, *args))
 
 
 @cache

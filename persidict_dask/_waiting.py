@@ -51,11 +51,10 @@ def step_aside() -> None:
 
     For threads there is `Away`. Does nothing outside of tasks, and after the first time.
     """
-    workers: Any = sys.modules.get("distributed.worker")
-    if workers is None:
+    worker, key = running_worker(), _key_of_coroutine()
+    if worker is None:
         return
-    with suppress(ValueError, AttributeError):
-        worker, key = workers.get_worker(), _key_of_coroutine()
+    with suppress(AttributeError):
         for task in list(worker.state.executing):
             if key == repr(task.key):
                 _secede(worker, task)
@@ -67,6 +66,15 @@ def _secede(worker: Any, task: Any) -> None:
     taken = time.time() - (task.start_time or time.time())
     left = SecedeEvent(key=task.key, compute_duration=taken, stimulus_id=f"secede-{time.time()}")
     worker.loop.add_callback(worker.handle_stimulus, left)
+
+
+def running_worker() -> Any | None:
+    """Return the worker of Dask that runs the task or the method of an actor in which this is."""
+    workers: Any = sys.modules.get("distributed.worker")
+    try:
+        return None if workers is None else workers.get_worker()
+    except ValueError:
+        return None
 
 
 def current_task() -> str:
@@ -95,12 +103,8 @@ class Here(NamedTuple):
     @classmethod
     def now(cls) -> Here:
         """Look where this runs."""
-        workers: Any = sys.modules.get("distributed.worker")
-        if workers is None:
-            return cls()
-        try:
-            worker = workers.get_worker()
-        except ValueError:
+        worker = running_worker()
+        if worker is None:
             return cls()
         key = _key_here(worker)
         return cls(f"{worker.scheduler.address} {key}" if key else "", str(worker.address))
@@ -146,7 +150,7 @@ _extra = threading.local()
 
 
 def _is_extra() -> bool:
-    return getattr(_extra, "task", None) == _task_state().key
+    return bool(getattr(_extra, "task", None) == _task_state().key)
 
 
 def _take_place() -> None:
