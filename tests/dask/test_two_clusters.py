@@ -74,10 +74,6 @@ class Actor:
     def seen(self):
         return seen()
 
-    async def seen_async(self):
-        await asyncio.sleep(0)
-        return seen()
-
 
 def test_d5_tasks_get_what_their_cluster_has(two):
     first, second = two
@@ -92,8 +88,6 @@ def test_d5_methods_of_actors_get_what_their_cluster_has(two, n, expected):
     with two[n].as_current():  # by which actors find their cluster
         actor = two[n].submit(Actor, actor=True, pure=False).result()
         assert actor.seen().result(30) == expected
-        if n == 0:  # Dask looks for coroutines of actors on the first worker of a process
-            assert actor.seen_async().result(30) == expected
 
 
 def test_d5_another_client_in_a_task_changes_nothing(two):
