@@ -84,6 +84,7 @@ def install(
 
     It lasts until `uninstall()`, also through a restart of the cluster; calling it again replaces
     all of it but the figures. Returns an `Installed`; on asynchronous clients something to await.
+    Raises `RuntimeError` if the client is closed, or if a part of the cluster lacks this package.
 
     Args:
         client: whose cluster it is.
