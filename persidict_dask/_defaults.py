@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from persidict_dask._waiting import running_worker
+from persidict_dask._where import running_worker
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ from persidict import LocalDict, __version__
 from persidict_dask._defaults import Connection, Told, policies
 from persidict_dask._store_retry import apply
 from persidict_dask._stores import Store, StoreRef, reference
-from persidict_dask._waiting import running_worker
 from persidict_dask._warn import warn_caller
+from persidict_dask._where import running_worker
 from persidict_dask.cluster._client import address_of, answer, check_client
 from persidict_dask.cluster._names import NAME
 from persidict_dask.cluster._reporter import Reporter

@@ -9,6 +9,8 @@ import time
 from contextlib import suppress
 from typing import Any, NamedTuple, Self
 
+from persidict_dask._where import running_worker
+
 _PATIENCE = 10.0  # seconds
 
 
@@ -66,15 +68,6 @@ def _secede(worker: Any, task: Any) -> None:
     taken = time.time() - (task.start_time or time.time())
     left = SecedeEvent(key=task.key, compute_duration=taken, stimulus_id=f"secede-{time.time()}")
     worker.loop.add_callback(worker.handle_stimulus, left)
-
-
-def running_worker() -> Any | None:
-    """Return the worker of Dask that runs the task or the method of an actor in which this is."""
-    workers: Any = sys.modules.get("distributed.worker")
-    try:
-        return None if workers is None else workers.get_worker()
-    except ValueError:
-        return None
 
 
 def current_task() -> str:

@@ -87,7 +87,7 @@ class RetryPolicy:
         _check_class("breaker", self.breaker, CircuitBreaker)
         places.whole("poison_after", self.poison_after)
         if self.state is not None:
-            places.Place(self.state)  # says what is wrong with it
+            _ = self._place  # says what is wrong with it, and makes a path absolute here and now
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function or a coroutine function."""
@@ -295,8 +295,8 @@ class RetryPolicy:
     def __getstate__(self) -> dict[str, Any]:
         # without what was worked out from it; a store travels by reference
         state = {each.name: getattr(self, each.name) for each in fields(self)}
-        if isinstance(self.state, PersiDict):
-            state["state"] = places.Place(self.state).ref
+        if self.state is not None:
+            state["state"] = self._place.ref
         return state
 
     def __persist_token__(self) -> Any:
