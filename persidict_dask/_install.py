@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from persidict import LocalDict, __version__
 from persidict_dask._defaults import Connection, Told, policies
+from persidict_dask._flights import in_thread
 from persidict_dask._store_retry import apply
 from persidict_dask._stores import Store, StoreRef, reference
 from persidict_dask._warn import warn_caller
 from persidict_dask._where import running_worker
 from persidict_dask.cluster._client import address_of, answer, check_client
+from persidict_dask.cluster._handles import show
 from persidict_dask.cluster._names import NAME
 from persidict_dask.cluster._reporter import Reporter
 from persidict_dask.cluster._scheduler import is_on_workers, scheduler_plugin, take_off
@@ -117,6 +119,7 @@ async def _install(
     await client.register_plugin(_plugin(refs, retry), name=NAME)
     await client.register_plugin(nanny_plugin(_readers(refs, retry)), name=NAME)
     _tell(Connection(address_of(client), weakref.ref(client)), refs, retry)
+    await in_thread(show, _shared(retry))
     return Installed(client, refs, retry, _page(client) if ears.dashboard else "")
 
 
@@ -142,6 +145,12 @@ async def _check_versions(client: Any) -> None:
 def _few(names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{', '.join(names[:3])}{more}"
+
+
+def _shared(retry: RetryPolicy | None) -> list[Any]:
+    """Return what all who have the policy share, and what figures tell of."""
+    given = () if retry is None else (retry.breaker, retry.budget)
+    return [each for each in given if each is not None]
 
 
 def _readers(refs: Mapping[str, StoreRef], retry: RetryPolicy | None) -> list[StoreRef]:
@@ -216,7 +225,7 @@ def _plugin(refs: dict[str, StoreRef], retry: RetryPolicy | None) -> Any:
 
         def setup(self, worker: Any) -> None:
             _tell(worker.id, refs, retry)
-            self.reporter = Reporter(worker)
+            self.reporter = Reporter(worker, *_shared(retry))
             self.reporter.start()
 
         def transition(self, key: Any, start: str, finish: str, **kwargs: Any) -> None:

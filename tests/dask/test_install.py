@@ -113,7 +113,7 @@ def plugin(tmp_path, n):
 def test_while_one_replaces_another_there_is_always_one(tmp_path, monkeypatch):
     """Dask takes the old plugin down, and then sets the new one up; tasks run all the while."""
     silent = SimpleNamespace(start=lambda: None, stop=lambda: None)
-    monkeypatch.setattr(_install, "Reporter", lambda worker: silent)
+    monkeypatch.setattr(_install, "Reporter", lambda worker, *shared: silent)
     worker = FakeWorker()
     old, new = plugin(tmp_path, 7), plugin(tmp_path, 8)
     old.setup(worker)
