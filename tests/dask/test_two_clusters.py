@@ -74,6 +74,10 @@ class Actor:
     def seen(self):
         return seen()
 
+    async def seen_async(self):
+        await asyncio.sleep(0)
+        return seen()
+
 
 def test_d5_tasks_get_what_their_cluster_has(two):
     first, second = two
@@ -81,13 +85,6 @@ def test_d5_tasks_get_what_their_cluster_has(two):
         assert client.submit(seen, pure=False).result() == expected
         assert client.submit(seen_by_coroutine, pure=False).result() == [expected] * 4
         assert client.submit(seen_inside_worker_client, pure=False).result() == [expected] * 2
-
-
-@pytest.mark.parametrize(("n", "expected"), [(0, A), (1, B)])
-def test_d5_methods_of_actors_get_what_their_cluster_has(two, n, expected):
-    with two[n].as_current():  # by which actors find their cluster
-        actor = two[n].submit(Actor, actor=True, pure=False).result()
-        assert actor.seen().result(30) == expected
 
 
 def test_d5_another_client_in_a_task_changes_nothing(two):
@@ -205,6 +202,10 @@ def test_d5_clusters_of_processes_in_one_program(tmp_path):
         ]
         assert first.submit(seen).result() == first.submit(in_a_thread).result() == A
         assert second.submit(seen).result() == second.submit(in_a_thread).result() == B
+        for client, expected in ((first, A), (second, B)):
+            with client.as_current():  # by which actors find their cluster
+                actor = client.submit(Actor, actor=True, pure=False).result()
+                assert actor.seen().result(60) == actor.seen_async().result(60) == expected
         with pytest.raises(LookupError, match="ambiguous"):
             worker_store("state")
         assert stats(first).is_cluster
