@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -253,7 +253,8 @@ def _carry_out(step: Any, compute: Callable[[], Any], away: Away) -> Any:
     if isinstance(step, Do):
         return step.call()
     if isinstance(step, Compute):
-        try:  # without a place: the task that has got it may wait for this very call
+        away.end(waits=False)  # the task that has got the place may wait for this very call
+        try:
             with _being_inside(step.ident):
                 return compute()
         except BaseException as error:
@@ -318,9 +319,10 @@ async def in_thread(call: Callable[..., Any], *args: Any) -> Any:
     """Ask the store without blocking the event loop.
 
     In threads of its own: those of the loop may all wait for coroutines that wait for the store.
+    They know the worker whose task it is.
     """
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_threads(os.getpid()), partial(call, *args))
+    loop, context = asyncio.get_running_loop(), copy_context()
+    return await loop.run_in_executor(_threads(os.getpid()), partial(context.run, call, *args))
 
 
 @cache

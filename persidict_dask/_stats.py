@@ -71,6 +71,7 @@ class _Process:
 _process = _Process()
 # apart from the counts, for what they measure comes along when a process forks
 _gauges: dict[tuple[str, str], Callable[[], Mapping[str, Any]]] = {}
+_handles: dict[tuple[str, str], Any] = {}
 if hasattr(os, "register_at_fork"):
     # a child counts from zero, and another thread may have held the lock
     os.register_at_fork(after_in_child=_process.__init__)  # type: ignore[misc]
@@ -139,17 +140,27 @@ def _note(call: str, key: tuple[str, ...], *, is_held: bool) -> None:
             _process.version = _process.changed[key] = _process.version + 1
 
 
-def register_gauge(kind: str, name: str, function: Callable[[], Mapping[str, Any]]) -> None:
+def register_gauge(
+    kind: str, name: str, function: Callable[[], Mapping[str, Any]], handle: Any = None
+) -> None:
     """Ask a function again and again how a breaker or a budget of this process stands.
 
     It must be quick and do no I/O: it is called on the event loop of workers. A breaker returns its
     `state`, "closed", "probing" or "open", and `at`, a number that grows with each change of the
     state wherever it is seen: the newest state of all processes is shown. A budget returns numbers,
-    which are added up over the processes. Registering a name again replaces it.
+    which are added up over the processes. Registering a name again replaces it. By its `handle`
+    other processes get one like it, for their own gauge.
     """
     if kind not in KINDS:
         raise ValueError(f"a gauge is one of {KINDS}, not {kind!r}")
     _gauges[kind, name] = function
+    if handle is not None:
+        _handles[kind, name] = handle
+
+
+def handles() -> dict[tuple[str, str], Any]:
+    """Return the handles by which other processes can have the gauges of this one."""
+    return dict(_handles)
 
 
 def gauges() -> list[list[Any]]:

@@ -6,6 +6,8 @@ import sys
 import warnings
 from types import FrameType
 
+from persidict_dask._where import running_worker
+
 
 def warn_caller(message: str) -> None:
     """Warn where the first caller from outside of this package is."""
@@ -14,6 +16,16 @@ def warn_caller(message: str) -> None:
     while frame is not None and _is_ours(frame):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, RuntimeWarning, stacklevel=level)
+
+
+def warn_client(message: str) -> None:
+    """Warn here and, from a task, where the clients of the cluster are."""
+    if running_worker() is None:
+        warn_caller(message)
+        return
+    from distributed import warn
+
+    warn(message, RuntimeWarning)
 
 
 def _is_ours(frame: FrameType) -> bool:

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from persidict_dask._stats import gauges, news, process_id
+from persidict_dask.cluster._client import answer, check_client
 from persidict_dask.cluster._figures import Stats, stats_from
 from persidict_dask.cluster._scheduler import report
 
@@ -27,11 +28,12 @@ def stats(client: Client | None = None) -> Any:
     asked: Any = _current_client() if client is None else client
     if asked is None:
         return _of_process()
+    check_client(asked)
     return asked.sync(_asked, asked, is_given=client is not None)
 
 
 async def _asked(client: Any, *, is_given: bool) -> Stats:
-    told = await client.run_on_scheduler(report, process_id())
+    told = await answer(client, client.run_on_scheduler(report, process_id()))
     if told is not None:
         return stats_from(told, _mine())
     if is_given:

@@ -103,9 +103,12 @@ def deadline_of(timeout: float | None) -> float | None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         raise TypeError(f"a timeout is a number of seconds or None, not {timeout!r}")
-    if timeout != timeout:
-        raise ValueError(f"a timeout is a number of seconds or None, not {timeout!r}")
-    return now() + max(timeout, 0)
+    if not timeout >= 0:  # nor NaN
+        raise ValueError(
+            f"a timeout is a number of seconds from 0 on, not {timeout!r}: "
+            "0 does not wait, None waits as long as it takes"
+        )
+    return now() + timeout
 
 
 def poll(attempt: Attempt, timeout: float | None, *, is_near: bool) -> Any:

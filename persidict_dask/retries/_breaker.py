@@ -101,12 +101,16 @@ class CircuitBreaker(Shared):
         """What the circuit is, as far as this process has seen; asks like `admit`."""
         return self._view.state()
 
+    def show(self) -> None:
+        """Let the figures of this process tell the state; asks like `admit`."""
+        self._view.look_first()
+
     @cached_property
     def _view(self) -> View:
         def made() -> View:
             record = Record(self._place, self._key)
             view = View(record, self._ident, Rules(**self._settings))
-            register_gauge(self.kind, self.name, view.figures)
+            register_gauge(self.kind, self.name, view.figures, self)
             return view
 
         found: View = local_of(self._ident, made)

@@ -74,11 +74,15 @@ class RetryBudget(Shared):
         """Return what this process did in the last window; costs no request."""
         return self._local.account.use()
 
+    def show(self) -> None:
+        """Let the figures of this process tell its use; costs no request."""
+        self.use()
+
     @cached_property
     def _local(self) -> _Local:
         def made() -> _Local:
             local = _Local(Record(self._place, self._key), **self._settings)
-            register_gauge(self.kind, self.name, lambda: local.account.use()._asdict())
+            register_gauge(self.kind, self.name, lambda: local.account.use()._asdict(), self)
             return local
 
         found: _Local = local_of(self._ident, made)
