@@ -4,7 +4,7 @@ Each kind of state is a text with a function `f`. It is called as a function of 
 processes and on two workers; then as a function of a script on two workers and in two processes.
 
 In a text, `# warns: NAME` says which global the warning names, `# sent: never` or `# sent: before a
-run` that the state cannot be pickled, so that no such function gets to a worker, plain or not.
+run` that what it keeps cannot be pickled, so that no such function gets to a worker, plain or not.
 """
 
 from __future__ import annotations
