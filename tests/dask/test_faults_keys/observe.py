@@ -19,7 +19,8 @@ def observed(module):
         try:
             f = persist(module.CACHE, name=module.__name__)(target)
         except TypeError as error:
-            return {"refused": str(error)}
+            names = getattr(target, "__name__", repr(target)), type(target).__name__
+            return {"refused": str(error), "names": names}
     first, again = f(*args), f(*args)
     return {
         "key": list(f.key_of(*args)),
