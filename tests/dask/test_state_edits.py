@@ -142,7 +142,17 @@ ONLY_READ = {
     "new dict": ('CONFIG = {"k": 1}', 'CONFIG["k"]', 'CONFIG = {"k": n}'),
     "list that grows": ("STEPS = [1]", "STEPS[-1]", "STEPS.append(n)"),
     "item of a list": ("STEPS = [1]", "STEPS[0]", "STEPS[0] = n"),
-    "set that grows": ("ALLOWED = {1}", "max(ALLOWED)", "ALLOWED.add(n)"),
+    "set that grows": ("ALLOWED = {*range(-999, 2)}", "max(ALLOWED)", "ALLOWED.add(n)"),
+    "dict that grows": (
+        "TABLE = dict.fromkeys(range(-999, 2))",
+        "max(TABLE)",
+        "TABLE[n] = None",
+    ),
+    "namespace that grows": (
+        "import types\nCFG = types.SimpleNamespace(**{f'a{n}': n for n in range(999)})",
+        "len(vars(CFG)) - 998",
+        "vars(CFG).update({f'b{n}': n})",
+    ),
     "name": ("LIMIT = 1", "LIMIT", "LIMIT = n"),
     "attribute of a module": ("import settings_of_edits as s", "s.LIMIT", "s.LIMIT = n"),
     "attribute of a namespace": (
