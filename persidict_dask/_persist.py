@@ -12,7 +12,9 @@ from persidict import PersiDict
 from persidict_dask._names import name_of, safe_name
 from persidict_dask._persisted import Options, PersistedFunction, real_signature
 from persidict_dask._persisted_async import persisted_class
+from persidict_dask._source import source_of
 from persidict_dask._stores import Store, results_store
+from persidict_dask._trouble import OnStoreError
 from persidict_dask.retries import RetryPolicy
 
 P = ParamSpec("P")
@@ -32,6 +34,7 @@ def persist(
     validate: Callable[[Any], bool] | None = None,
     verify: float = 0.0,
     enabled: bool = True,
+    on_store_error: OnStoreError = "warn",
 ) -> Callable[[Callable[P, R]], PersistedFunction[P, R]]:
     """Return a decorator that stores the results of a function, and finds them again.
 
@@ -55,6 +58,8 @@ def persist(
         verify: probability in [0, 1] with which a hit is computed again and compared;
             `ResultMismatchError` says what differs.
         enabled: `False` calls the plain function and touches no store.
+        on_store_error: "warn" lets calls go on without a store that fails: the value comes back,
+            and one warning tells each kind of failure. "raise" lets them fail.
     """
     if not isinstance(store, (PersiDict, str, os.PathLike)):
         raise TypeError(f"use @persist(store), with a PersiDict or a URL; got {store!r}")
@@ -66,6 +71,8 @@ def persist(
         raise ValueError(f"ttl must be a positive number of seconds, not {ttl!r}")
     if not 0 <= verify <= 1:
         raise ValueError(f"verify must be a probability in [0, 1], not {verify!r}")
+    if on_store_error not in ("warn", "raise"):
+        raise ValueError(f"on_store_error is 'warn' or 'raise', not {on_store_error!r}")
     place = store if isinstance(store, PersiDict) else results_store(store)
     modules = (by_value,) if isinstance(by_value, (str, ModuleType)) else tuple(by_value)
 
@@ -82,6 +89,8 @@ def persist(
             single_flight=single_flight,
             retry=retry,
             enabled=enabled,
+            on_store_error=on_store_error,
+            source=source_of(function),
         )
         return persisted_class(function)(function, place, options)
 

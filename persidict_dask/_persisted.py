@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import import_module
 from time import perf_counter
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -18,15 +17,18 @@ from persidict_dask._code import Fingerprint, fingerprint
 from persidict_dask._defaults import default_policy
 from persidict_dask._difference import difference
 from persidict_dask._digest import digest, digest_arguments
-from persidict_dask._errors import ResultMismatchError, UnstableKeyError
+from persidict_dask._errors import ResultMismatchError
 from persidict_dask._explanation import Explanation, hit, miss, unfit
 from persidict_dask._flights import MISSING, Steps, fly, is_inside, steps
 from persidict_dask._inference import is_inferring
+from persidict_dask._names import module_name
 from persidict_dask._provenance import described, provenance
 from persidict_dask._results import Results
 from persidict_dask._stats import FunctionStats, count, sizeof, stats_of
 from persidict_dask._stores import Store, StoreRef
 from persidict_dask._submission import submit, submit_all
+from persidict_dask._travel import imported, is_found_by_name, rebuilt
+from persidict_dask._trouble import OnStoreError
 from persidict_dask.retries import RetryPolicy
 from persidict_dask.retries._subject import Subject
 
@@ -51,6 +53,8 @@ class Options:
     single_flight: bool = True
     retry: RetryPolicy | None = None
     enabled: bool = True
+    on_store_error: OnStoreError = "warn"
+    source: str = ""
 
 
 class PersistedFunction(Generic[P, R]):
@@ -73,7 +77,14 @@ class PersistedFunction(Generic[P, R]):
         self.__wrapped__ = function
         self.__dict__.update(_names_of(function) if names is None else names)
         self._options = options
-        self._results = Results(options.name, place, validate=options.validate, ttl=options.ttl)
+        self._results = Results(
+            options.name,
+            place,
+            validate=options.validate,
+            ttl=options.ttl,
+            namespace=getattr(inspect.unwrap(function), "__globals__", None),
+            on_store_error=options.on_store_error,
+        )
         self._shipped_code = code
         self._instance: tuple[Any, ...] = ()
 
@@ -204,7 +215,9 @@ class PersistedFunction(Generic[P, R]):
         ident = (self._results.place, call.key)
         if not self._options.single_flight or is_inside(ident):
             return None
-        return steps(ident, lambda: self._results.claims, partial(self._load, call, again=True))
+        load = partial(self._load, call, again=True)
+        report = partial(self._results.trouble.report, part="claim")
+        return steps(ident, lambda: self._results.claims, load, report)
 
     def _compute(self, call: Call) -> Any:
         value, seconds = self._run(call)
@@ -219,8 +232,8 @@ class PersistedFunction(Generic[P, R]):
         return stored
 
     def _replace(self, call: Call, value: Any, seconds: float) -> None:
-        self._results.replace(call.key, value)
-        self._annotate(call, seconds)
+        if self._results.replace(call.key, value):
+            self._annotate(call, seconds)
 
     def _typical_seconds(self, stats: FunctionStats) -> float:
         """Return what a run takes: as measured here, or else as the note of some hit tells."""
@@ -347,12 +360,13 @@ class PersistedFunction(Generic[P, R]):
     def __reduce__(self) -> tuple[Any, ...]:
         if self._instance:
             return getattr, (self._instance[0], self.__name__)
-        if _is_importable(self):
-            return _imported, (self.__module__, self.__qualname__, self._results.ref)
+        if is_found_by_name(self):
+            module = module_name(self.__module__)
+            return imported, (module, self.__qualname__, self._results.ref)
         needs_code = self._options.enabled and self._options.version is None
         code = self._code if needs_code else None
         names = {name: getattr(self, name, None) for name in _SHIPPED_NAMES}
-        return _rebuilt, (
+        return rebuilt, (
             type(self),
             self.__wrapped__,
             self._results.ref,
@@ -376,9 +390,6 @@ class Call:
     digests: dict[str, str]
 
 
-_known: dict[tuple[Any, ...], PersistedFunction[Any, Any]] = {}
-
-
 def real_signature(function: Any) -> inspect.Signature:
     """Return the signature of what is really called, whatever a decorator lets it look like.
 
@@ -391,50 +402,3 @@ def _names_of(function: Any) -> dict[str, Any]:
     """What a decorated function takes over from the plain one."""
     names = functools.WRAPPER_ASSIGNMENTS
     return {name: getattr(function, name) for name in names if hasattr(function, name)}
-
-
-def _is_importable(function: PersistedFunction[Any, Any]) -> bool:
-    """True if another process gets this very object by importing its module."""
-    if function.__module__ == "__main__" or "<" in function.__qualname__:
-        return False
-    try:
-        return _resolved(function.__module__, function.__qualname__) is function
-    except (ImportError, AttributeError):
-        return False
-
-
-def _resolved(module: str, qualname: str) -> Any:
-    return functools.reduce(getattr, qualname.split("."), import_module(module))
-
-
-def _imported(module: str, qualname: str, ref: StoreRef) -> Any:
-    """Find a persisted function by its name, with the store that the sender uses."""
-    function = _resolved(module, qualname)
-    if function._results.ref == ref:
-        return function
-    key = (ref, module, qualname)
-    return _known.setdefault(key, type(function)(function.__wrapped__, ref, function._options))
-
-
-def _rebuilt(
-    cls: type[PersistedFunction[Any, Any]],
-    function: Any,
-    ref: StoreRef,
-    options: Options,
-    code: Fingerprint | None,
-    names: dict[str, Any],
-) -> Any:
-    """Make the persisted function again; once per process, if the sender named its code.
-
-    The function itself may be incomplete yet, if it refers to the persisted one.
-    """
-    made = cls(function, ref, options, code=code, names=names)
-    try:
-        validate = options.validate and fingerprint(options.validate).hexdigest
-        retry = options.retry and digest(options.retry)
-    except UnstableKeyError:
-        return made
-    if code is None:
-        return made
-    same = (ref, replace(options, validate=None, retry=None), validate, retry, code.hexdigest)
-    return _known.setdefault(same, made)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pickle import PicklingError
@@ -17,10 +17,13 @@ from persidict import (
     ITEM_NOT_AVAILABLE,
     NEVER_RETRIEVE,
     DamagedItemError,
+    FileDirDict,
     Joker,
+    LocalDict,
     NonEmptySafeStrTuple,
     PersiDict,
 )
+from persidict_dask._carried import carrying
 from persidict_dask._claims import Claims
 from persidict_dask._flights import MISSING
 from persidict_dask._maintenance import (
@@ -29,8 +32,10 @@ from persidict_dask._maintenance import (
     damaged_beside,
     identity_of,
     notes_beside,
+    truth_of,
 )
 from persidict_dask._stores import Store, StoreRef
+from persidict_dask._trouble import OnStoreError, Trouble, not_the_stores
 from persidict_dask._warn import warn_caller
 
 # What pickling raises for a value that has no stored form; trouble with the store is no such thing.
@@ -47,8 +52,12 @@ class Results:
         *,
         validate: Callable[[Any], bool] | None = None,
         ttl: float | None = None,
+        namespace: Mapping[str, Any] | None = None,
+        on_store_error: OnStoreError = "warn",
     ) -> None:
         self._name = name
+        self._namespace = namespace or {}
+        self.trouble = Trouble(name, on_store_error)
         self._place = place
         self._validate = validate
         self._ttl = ttl
@@ -69,6 +78,13 @@ class Results:
 
         If that was asked a moment ago, there is no warning again.
         """
+        if self.trouble.is_resting("read"):
+            return MISSING
+        with self.trouble.borne("read"), carrying(self._namespace):
+            return self._loaded(key, warn=not again)
+        return MISSING
+
+    def _loaded(self, key: NonEmptySafeStrTuple, *, warn: bool) -> Any:
         try:
             if self._ttl is not None and self._is_old(key):
                 self._remove_old(key)
@@ -77,9 +93,9 @@ class Results:
         except KeyError:
             return MISSING
         except (DamagedItemError, TypeError) as error:
-            self._give_up(key, error, warn=not again)
+            self._give_up(key, error, warn=warn)
             return MISSING
-        if self._validate is not None and not self._validate(value):
+        if not self._is_valid(value):
             self._remove_unfit(key)
             return MISSING
         return value
@@ -93,7 +109,10 @@ class Results:
         """True if `load` would return a result; reads it only if there is something to check."""
         if self._ttl is not None and (key not in self._readable or self._is_old(key)):
             return False
-        return key in self._readable if self._validate is None else self._is_fit(self.store, key)
+        if self._validate is None:
+            return key in self._readable
+        with carrying(self._namespace):
+            return self._is_fit(self.store, key)
 
     def _is_old(self, key: NonEmptySafeStrTuple) -> bool:
         """Look before the value is read: what is read then is at least as young."""
@@ -110,6 +129,13 @@ class Results:
 
     def insert(self, key: NonEmptySafeStrTuple, value: Any) -> tuple[Any, bool]:
         """Store the value unless another run was first; return what is stored, and if ours is."""
+        if self.trouble.is_resting("write"):
+            return value, False
+        with self.trouble.borne("write"), carrying(self._namespace):
+            return self._inserted(key, value)
+        return value, False
+
+    def _inserted(self, key: NonEmptySafeStrTuple, value: Any) -> tuple[Any, bool]:
         for _ in range(2):
             try:
                 result = self.store.setdefault_if(
@@ -128,17 +154,27 @@ class Results:
                 raise self._unfit(value, error) from error
             if result.value_was_mutated or result.resulting_etag is ITEM_NOT_AVAILABLE:
                 return value, True
-            return result.new_value, False
-        return value, True  # somebody keeps damaging the item; the value is still right
+            if self._is_current(key, result.new_value):
+                return result.new_value, False
+            self._remove_unfit(key)
+        return value, False  # somebody keeps damaging the item; the value is still right
 
-    def replace(self, key: NonEmptySafeStrTuple, value: Any) -> None:
-        """Store the value over whatever is there."""
-        handles = self._changeable
-        try:
-            for handle in handles:
-                handle[key] = _storable(value)
-        except _UNFIT as error:
-            raise self._unfit(value, error) from error
+    def _is_current(self, key: NonEmptySafeStrTuple, value: Any) -> bool:
+        """True if a call that began now would load the value."""
+        with suppress(KeyError):
+            return self._is_valid(value) and (self._ttl is None or not self._is_old(key))
+        return False
+
+    def replace(self, key: NonEmptySafeStrTuple, value: Any) -> bool:
+        """Store the value over whatever is there, and tell whether it is."""
+        with self.trouble.borne("replace"), carrying(self._namespace):
+            try:
+                for handle in self._changeable:
+                    handle[key] = _storable(value)
+            except _UNFIT as error:
+                raise self._unfit(value, error) from error
+            return True
+        return False
 
     def forget(self, key: NonEmptySafeStrTuple) -> bool:
         """Remove a result and what lies beside it, and tell whether there was one."""
@@ -171,7 +207,7 @@ class Results:
         try:
             self._notes[key] = json.dumps(note, indent=4)
         except Exception as error:
-            warn_caller(f"no provenance for a result: {error}")
+            self.trouble.report(error, "note")
 
     def note(self, key: NonEmptySafeStrTuple) -> dict[str, Any]:
         """Return the note beside a result; `KeyError` if there is none."""
@@ -193,11 +229,26 @@ class Results:
 
     def keys_under(self, code: str) -> Iterator[NonEmptySafeStrTuple]:
         """Yield the keys of results of this code, by a listing."""
-        return (key for key in self._keys_in(self._readable, code) if key[1] == code)
+        with self.trouble.borne("read"):
+            yield from (key for key in self._keys_in(self._readable, code) if key[1] == code)
 
-    @cached_property
+    @property
+    def is_near(self) -> bool:
+        """True if asking for an item takes no longer than another thread would."""
+        with self.trouble.borne("read"):
+            return isinstance(truth_of(self.store), (FileDirDict, LocalDict))
+        return True
+
+    @property
     def place(self) -> Any:
         """What is the same for all functions of this process with the same store."""
+        if not self.trouble.is_resting("read"):
+            with self.trouble.borne("read"):
+                return self._identity
+        return self.ref
+
+    @cached_property
+    def _identity(self) -> Any:
         return identity_of(self.store)
 
     @cached_property
@@ -205,9 +256,13 @@ class Results:
         """Name the store, in every process alike."""
         return self.ref.__dask_tokenize__()
 
-    @cached_property
+    @property
     def claims(self) -> Claims | None:
         """Who computes what now, if other processes can know."""
+        return None if self.trouble.is_resting("claim") else self._claims
+
+    @cached_property
+    def _claims(self) -> Claims | None:
         records = claims_beside(self.store)
         return None if records is None else Claims(records)
 
@@ -250,7 +305,14 @@ class Results:
             value = handle[key]
         except (KeyError, DamagedItemError, TypeError):
             return False
-        return self._validate is None or self._validate(value)
+        return self._is_valid(value)
+
+    def _is_valid(self, value: Any) -> bool:
+        try:
+            return self._validate is None or bool(self._validate(value))
+        except Exception as error:
+            not_the_stores(error)
+            raise
 
     def _unfit(self, value: Any, error: Exception) -> TypeError:
         kind = type(value).__name__

@@ -18,7 +18,8 @@ class FunctionStats:
 
     `waits` are those of the hits whose result others were computing; `bytes` is the size in memory
     of what was loaded and stored. `seconds_saved` is an estimate: what the hits would have cost,
-    less what loading them has cost; 0 while nobody knows what a run takes.
+    less what loading them has cost; 0 while nobody knows what a run takes. `store_errors` are
+    failures of the store that calls went on without.
 
     Of calls with a retry policy: `attempts` are all runs that began, `retries` those after the
     first, `seconds_waiting` the pauses before them; `refused` is what a budget, an open circuit or
@@ -38,6 +39,7 @@ class FunctionStats:
     seconds_waiting: float = 0.0
     refused: int = 0
     deaths: int = 0
+    store_errors: int = 0
 
     def __add__(self, other: FunctionStats) -> FunctionStats:
         return FunctionStats(

@@ -7,6 +7,7 @@ import sys
 import threading
 import uuid
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -85,7 +86,7 @@ UNSTORABLE = {
     "generator": generator,
     "lock": threading.Lock,
     "file": lambda: open(__file__),  # noqa: SIM115 - the test closes it
-    "lambda": lambda: lambda: 1,
+    "lambda that holds a lock": lambda: partial(lambda lock: lock, threading.Lock()),
     "stubborn": Stubborn,
     "deep": deep,
 }
@@ -297,7 +298,7 @@ class FullDict(FileDirDict):
 
 
 def test_a_store_that_cannot_be_written_raises_its_own_error(tmp_path, runs):
-    @persist(FullDict(base_dir=str(tmp_path)))
+    @persist(FullDict(base_dir=str(tmp_path)), on_store_error="raise")
     def f(x):
         runs.append(x)
         return x
@@ -313,6 +314,6 @@ def test_a_folder_that_cannot_be_made_raises_its_own_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(Exception) as plain:
         open_store(tmp_path / "file" / "below")
-    f = persist(tmp_path / "file" / "below")(lambda x: x)
+    f = persist(tmp_path / "file" / "below", on_store_error="raise")(lambda x: x)
     with pytest.raises(type(plain.value), match=str(tmp_path)):
         f(1)
