@@ -20,6 +20,7 @@ from persidict_dask._digest import digest, digest_arguments
 from persidict_dask._errors import ResultMismatchError
 from persidict_dask._explanation import Explanation, hit, miss, unfit
 from persidict_dask._flights import MISSING, Steps, fly, is_inside, steps
+from persidict_dask._forgetting import forget_all, forget_older
 from persidict_dask._inference import is_inferring
 from persidict_dask._names import module_name
 from persidict_dask._provenance import described, provenance
@@ -127,8 +128,17 @@ class PersistedFunction(Generic[P, R]):
         return self._results.forget(self.key_of(*args, **kwargs))
 
     def forget_all(self, *, older: bool = False) -> int:
-        """Remove all results of the function, or only those of other code; return how many."""
-        return self._results.forget_all(kept_code=self._code_digits if older else None)
+        """Remove all results of the function, or those of code that was replaced; return how many.
+
+        Older are results of this very function, of the same file or notebook, before an edit in
+        the code that it reaches; what is not known to be so is kept. Other libraries, values of
+        closures and defaults are no edits. The repr of the number tells what was removed.
+        """
+        if not older:
+            return forget_all(self._results)
+        place = {"source": self._options.source, "function": self.__qualname__}
+        now = {**place, "module": module_name(self.__module__), "code": self._code_components}
+        return forget_older(self._results, self._code_digits, now)
 
     def provenance(self, /, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
         """Return the note beside the stored result of a call; `KeyError` if there is none."""

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from persidict_dask._names import module_name
+
 _LIBRARIES = ("persidict", "dask", "numpy", "pandas", "pyarrow", "scipy", "sklearn")
 _LONGEST_FORM = 120
 
@@ -27,7 +29,8 @@ def provenance(
     """Return what is known about a result, as plain JSON."""
     return {
         "function": function.__qualname__,
-        "module": function.__module__,
+        "module": module_name(function.__module__),
+        "source": function._options.source,
         "code": dict(code),
         "globals": dict(values),
         "arguments": described(arguments, digests),

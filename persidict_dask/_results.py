@@ -55,8 +55,8 @@ class Results:
         namespace: Mapping[str, Any] | None = None,
         on_store_error: OnStoreError = "warn",
     ) -> None:
-        self._name = name
-        self._namespace = namespace or {}
+        self.name = name
+        self.namespace = namespace or {}
         self.trouble = Trouble(name, on_store_error)
         self._place = place
         self._validate = validate
@@ -80,7 +80,7 @@ class Results:
         """
         if self.trouble.is_resting("read"):
             return MISSING
-        with self.trouble.borne("read"), carrying(self._namespace):
+        with self.trouble.borne("read"), carrying(self.namespace):
             return self._loaded(key, warn=not again)
         return MISSING
 
@@ -103,7 +103,7 @@ class Results:
     @cached_property
     def _readable(self) -> Store:
         # an append-only cache keeps what somebody else has replaced because it was too old
-        return self.store if self._ttl is None else self._changeable[0]
+        return self.store if self._ttl is None else self.changeable[0]
 
     def has(self, key: NonEmptySafeStrTuple) -> bool:
         """True if `load` would return a result; reads it only if there is something to check."""
@@ -111,7 +111,7 @@ class Results:
             return False
         if self._validate is None:
             return key in self._readable
-        with carrying(self._namespace):
+        with carrying(self.namespace):
             return self._is_fit(self.store, key)
 
     def _is_old(self, key: NonEmptySafeStrTuple) -> bool:
@@ -121,7 +121,7 @@ class Results:
 
     def _remove_old(self, key: NonEmptySafeStrTuple) -> None:
         """Make room for a younger one, unless there is one already."""
-        for handle in reversed(self._changeable):  # the truth last: it tells how old the item is
+        for handle in reversed(self.changeable):  # the truth last: it tells how old the item is
             etag = _etag(handle, key)
             with suppress(KeyError):
                 if self._is_old(key):
@@ -131,7 +131,7 @@ class Results:
         """Store the value unless another run was first; return what is stored, and if ours is."""
         if self.trouble.is_resting("write"):
             return value, False
-        with self.trouble.borne("write"), carrying(self._namespace):
+        with self.trouble.borne("write"), carrying(self.namespace):
             return self._inserted(key, value)
         return value, False
 
@@ -167,9 +167,9 @@ class Results:
 
     def replace(self, key: NonEmptySafeStrTuple, value: Any) -> bool:
         """Store the value over whatever is there, and tell whether it is."""
-        with self.trouble.borne("replace"), carrying(self._namespace):
+        with self.trouble.borne("replace"), carrying(self.namespace):
             try:
-                for handle in self._changeable:
+                for handle in self.changeable:
                     handle[key] = _storable(value)
             except _UNFIT as error:
                 raise self._unfit(value, error) from error
@@ -178,28 +178,17 @@ class Results:
 
     def forget(self, key: NonEmptySafeStrTuple) -> bool:
         """Remove a result and what lies beside it, and tell whether there was one."""
-        for beside in (self._notes, self._damaged):
+        for beside in self.beside:
             beside.discard(key)
-        removed = [handle.discard(key) for handle in self._changeable]
+        removed = [handle.discard(key) for handle in self.changeable]
         return any(removed)
 
-    def forget_all(self, *, kept_code: str | None) -> int:
-        """Remove all results, except of the code that is kept; return how many."""
-        removed = 0
-        for handle in (*self._changeable, self._notes, self._damaged):
-            doomed = [key for key in self._keys_in(handle) if key[1] != kept_code]
-            removed = max(removed, sum(handle.discard(key) for key in doomed))
-        if self.claims is not None:
-            claimed = self.claims.under(self._name)
-            self.claims.remove_abandoned([key for key in claimed if key[1] != kept_code])
-        return removed
-
-    def _keys_in(self, handle: Store, *code: str) -> Iterator[NonEmptySafeStrTuple]:
-        prefix = (self._name, *code)
+    def keys_in(self, handle: Store, *code: str) -> Iterator[NonEmptySafeStrTuple]:
+        prefix = (self.name, *code)
         try:
             below = handle.get_subdict(prefix)
         except NotImplementedError:
-            return (key for key in handle if key[0] == self._name)
+            return (key for key in handle if key[0] == self.name)
         return (NonEmptySafeStrTuple(prefix, key) for key in below.keys())  # noqa: SIM118 - no len
 
     def annotate(self, key: NonEmptySafeStrTuple, note: dict[str, Any]) -> None:
@@ -222,7 +211,7 @@ class Results:
 
     def all_notes(self) -> Iterator[dict[str, Any]]:
         """Yield the notes of all results of the function, whatever their code."""
-        for key in self._keys_in(self._notes):
+        for key in self.keys_in(self._notes):
             note = self.note_or_none(key)
             if note is not None:
                 yield note
@@ -230,7 +219,7 @@ class Results:
     def keys_under(self, code: str) -> Iterator[NonEmptySafeStrTuple]:
         """Yield the keys of results of this code, by a listing."""
         with self.trouble.borne("read"):
-            yield from (key for key in self._keys_in(self._readable, code) if key[1] == code)
+            yield from (key for key in self.keys_in(self._readable, code) if key[1] == code)
 
     @property
     def is_near(self) -> bool:
@@ -267,12 +256,18 @@ class Results:
         return None if records is None else Claims(records)
 
     @cached_property
-    def _changeable(self) -> list[Store]:
+    def changeable(self) -> list[Store]:
+        """Handles that may change items: on the truth first, then on each cache of it."""
         return changeable(self.store)
 
     @cached_property
     def _notes(self) -> PersiDict[str]:
         return notes_beside(self.store)
+
+    @property
+    def beside(self) -> tuple[Store, ...]:
+        """What lies beside the items, under the same keys."""
+        return self._notes, self._damaged
 
     @cached_property
     def _damaged(self) -> PersiDict[bytes]:
@@ -295,7 +290,7 @@ class Results:
 
     def _remove_unfit(self, key: NonEmptySafeStrTuple) -> None:
         """Remove what was found unfit, unless somebody has replaced it meanwhile."""
-        for handle in self._changeable:
+        for handle in self.changeable:
             etag = _etag(handle, key)
             if not self._is_fit(handle, key):
                 handle.discard_item_if(key, condition=ETAG_IS_THE_SAME, expected_etag=etag)
@@ -316,7 +311,7 @@ class Results:
 
     def _unfit(self, value: Any, error: Exception) -> TypeError:
         kind = type(value).__name__
-        return TypeError(f"{self._name} returned a {kind} that cannot be stored: {error}")
+        return TypeError(f"{self.name} returned a {kind} that cannot be stored: {error}")
 
 
 def _etag(handle: Store, key: NonEmptySafeStrTuple) -> Any:

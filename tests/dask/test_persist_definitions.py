@@ -9,6 +9,8 @@ DEFINED = """
     import dataclasses
     import enum
     import functools
+    import os
+    import subprocess
     import sys
 
     import numpy as np
@@ -57,58 +59,50 @@ DEFINED = """
 
     SEEN = [Fit(5), True, True, 107, True, 101, 6, 10, True, 5, [0, 5, 10, 15], 20_000, True, [5]]
 """
-PLAIN = """
-    if __name__ == "__main__":
+RUNS = """
+    def plain():
         for _ in range(2):
             r = fitted(5)
             assert seen(r) == SEEN, seen(r)
         assert r["plus"] is plus
-"""
-CLUSTER = """
-    def on_worker():
-        return seen(fitted(5)) == SEEN and seen(fitted(5))
 
-    if __name__ == "__main__":
-        with LocalCluster(n_workers=2, dashboard_address=None) as c, Client(c) as client:
-            assert client.submit(on_worker).result() == SEEN, client.submit(on_worker).result()
-            r = client.submit(fitted, 5).result()
+    def on_worker():
+        return seen(fitted(5)), os.getpid()
+
+    def cluster():
+        with LocalCluster(n_workers=2, dashboard_address=None) as cluster, Client(cluster) as c:
+            told, pid = c.submit(on_worker).result()
+            assert told == SEEN, told
+            r = c.submit(fitted, 5).result()
             assert seen(r) == SEEN, seen(r)
             assert seen(fitted(5)) == SEEN
-"""
-COMMAND_LINE = """
-    import os
-    import subprocess
+            assert pid != os.getpid()
 
-    def on_worker():
-        return "__main__.fitted" in repr(fitted) and seen(fitted(5)), os.getpid()
-
-    if __name__ == "__main__":
+    def command_line():
         with LocalCluster(n_workers=0, dashboard_address=None) as cluster:
             command = [sys.executable, "-m", "distributed.cli.dask_worker",
                        cluster.scheduler_address, "--no-nanny", "--no-dashboard"]
             with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd="/") as worker:
                 with Client(cluster) as client:
-                    told, pid = client.submit(on_worker).result(timeout=60)
-                    assert (told, pid) == (SEEN, worker.pid)
+                    told, pid = client.submit(on_worker).result(timeout=90)
+                    assert (told, pid) == (SEEN, worker.pid), told
                 worker.terminate()
+
+    if __name__ == "__main__":
+        globals()[sys.argv[1]]()
 """
-RUNS = {"plain": PLAIN, "cluster": CLUSTER, "command_line": COMMAND_LINE}
+WAYS = ("plain", "cluster", "command_line")
 
 
-def written(project, source=DEFINED):
-    for name, run in RUNS.items():
-        project.write(f"{name}.py", source + run)
-    return project
-
-
-@pytest.mark.parametrize("first", RUNS)
+@pytest.mark.parametrize("first", WAYS)
 def test_r1_what_a_script_defines_is_stored_by_all_and_loaded_by_all(new_project, first):
     """Run plainly, on a cluster of processes, or by a worker that starts from the command line."""
-    project = written(new_project())
-    project.run(f"{first}.py")
+    project = new_project()
+    project.write("script.py", DEFINED + RUNS)
+    project.run("script.py", first)
     assert project.executed() == ["fitted"]
-    for name in RUNS:
-        project.run(f"{name}.py")
+    for way in WAYS:
+        project.run("script.py", way)
     assert project.executed() == []
 
 
@@ -122,11 +116,40 @@ LOADED = """
 """
 
 
+def test_r1_another_script_has_the_classes_if_it_has_the_code(new_project):
+    """It was renamed, or it is a copy; with other code, the classes are those that were stored."""
+    project = new_project()
+    source = """
+        import collections, enum, sys
+        from persidict_dask import persist
+
+        Fit = collections.namedtuple("Fit", "slope")
+
+        class Level(enum.Enum):
+            HIGH = 1
+
+        @persist("{cache}", name="f", version="1")
+        def f(x):
+            print("run")
+            return Fit(Level.HIGH)
+
+        r = f(1)
+        print(type(r) is Fit, r.slope is Level.HIGH, r.slope.name)
+    """
+    project.write("one.py", source)
+    project.write("two.py", source + "# a comment")
+    project.write("three.py", source.replace('"slope"', '"slope other"').replace("= 1", "= 2"))
+    assert project.run("one.py").split() == ["run", "True", "True", "HIGH"]
+    assert project.run("two.py").split() == ["True", "True", "HIGH"]
+    assert project.run("three.py").split() == ["False", "False", "HIGH"]
+
+
 @pytest.mark.parametrize("first", ["plain", "cluster"])
 def test_r1_items_are_the_results_for_those_who_know_nothing_of_the_script(new_project, first):
     """Another script reads the store, even if it has something else under the same names."""
-    project = written(new_project())
-    project.run(f"{first}.py")
+    project = new_project()
+    project.write("script.py", DEFINED + RUNS)
+    project.run("script.py", first)
     project.write("reads.py", LOADED)
     project.write("reads_too.py", "    class Fit: pass\n    plus = Child = Level = 1\n" + LOADED)
     for script in ("reads.py", "reads_too.py"):
