@@ -12,6 +12,7 @@ from persidict import PersiDict
 from persidict_dask._names import name_of, safe_name
 from persidict_dask._persisted import Options, PersistedFunction, real_signature
 from persidict_dask._persisted_async import persisted_class
+from persidict_dask._seconds import Seconds, positive_seconds
 from persidict_dask._source import source_of
 from persidict_dask._stores import Store, results_store
 from persidict_dask._trouble import OnStoreError
@@ -28,7 +29,7 @@ def persist(
     version: str | None = None,
     ignore: Iterable[str] | str = (),
     by_value: Iterable[str | ModuleType] | str | ModuleType = (),
-    ttl: float | None = None,
+    ttl: Seconds | None = None,
     single_flight: bool = True,
     retry: RetryPolicy | None = None,
     validate: Callable[[Any], bool] | None = None,
@@ -49,7 +50,8 @@ def persist(
         ignore: names of arguments that do not enter the key.
         by_value: modules or packages whose code belongs to the fingerprint, besides `__main__`,
             notebooks and the project of the function itself.
-        ttl: seconds after which a result counts as missing, by the clock of the store.
+        ttl: seconds, or a `timedelta`, after which a result counts as missing, by the clock of
+            the store.
         single_flight: equal calls that run at the same time, anywhere, run once; the others wait,
             without keeping their thread of a worker. If the runner fails, the first of them runs.
         retry: what is tried again before a call fails; default is that of `install`, if any. With
@@ -67,8 +69,7 @@ def persist(
         raise TypeError(f"name must be a string, not {type(name).__name__}")
     if retry is not None and not isinstance(retry, RetryPolicy):
         raise TypeError(f"retry is a RetryPolicy, not {retry!r}")
-    if ttl is not None and not ttl > 0:
-        raise ValueError(f"ttl must be a positive number of seconds, not {ttl!r}")
+    lasts = None if ttl is None else positive_seconds("ttl", ttl)
     if not 0 <= verify <= 1:
         raise ValueError(f"verify must be a probability in [0, 1], not {verify!r}")
     if on_store_error not in ("warn", "raise"):
@@ -84,7 +85,7 @@ def persist(
             ignore=_checked_ignore(function, ignore),
             by_value=tuple(m if isinstance(m, str) else m.__name__ for m in modules),
             validate=validate,
-            ttl=ttl,
+            ttl=lasts,
             verify=verify,
             single_flight=single_flight,
             retry=retry,

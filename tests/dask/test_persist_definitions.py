@@ -79,7 +79,7 @@ RUNS = """
             assert pid != os.getpid()
 
     def command_line():
-        with LocalCluster(n_workers=0, dashboard_address=None) as cluster:
+        with LocalCluster(n_workers=0, protocol="tcp", dashboard_address=None) as cluster:
             command = [sys.executable, "-m", "distributed.cli.dask_worker",
                        cluster.scheduler_address, "--no-nanny", "--no-dashboard"]
             with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd="/") as worker:
@@ -137,7 +137,7 @@ def test_r1_another_script_has_the_classes_if_it_has_the_code(new_project):
         print(type(r) is Fit, r.slope is Level.HIGH, r.slope.name)
     """
     project.write("one.py", source)
-    project.write("two.py", source + "# a comment")
+    project.write("two.py", source + "        # a comment")
     project.write("three.py", source.replace('"slope"', '"slope other"').replace("= 1", "= 2"))
     assert project.run("one.py").split() == ["run", "True", "True", "HIGH"]
     assert project.run("two.py").split() == ["True", "True", "HIGH"]
@@ -226,8 +226,12 @@ def test_r1_what_nobody_can_carry_names_the_function(new_project):
 
         @persist("{cache}")
         def made(x):
+            lock = threading.Lock()
+
             class Local:
-                lock = threading.Lock()
+                def use(self):
+                    return lock
+
             return Local()
 
         if __name__ == "__main__":
