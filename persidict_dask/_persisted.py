@@ -7,12 +7,13 @@ import inspect
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from persidict import NonEmptySafeStrTuple
+from persidict_dask._arguments import changed, warn_of_changed
 from persidict_dask._code import Fingerprint, fingerprint
 from persidict_dask._defaults import default_policy
 from persidict_dask._difference import difference
@@ -25,7 +26,8 @@ from persidict_dask._inference import is_inferring
 from persidict_dask._names import module_name
 from persidict_dask._provenance import described, provenance
 from persidict_dask._results import Results
-from persidict_dask._stats import FunctionStats, count, sizeof, stats_of
+from persidict_dask._savings import remember, stats_of
+from persidict_dask._stats import FunctionStats, count, sizeof
 from persidict_dask._stores import Store, StoreRef
 from persidict_dask._submission import submit, submit_all
 from persidict_dask._travel import imported, is_found_by_name, rebuilt
@@ -178,10 +180,7 @@ class PersistedFunction(Generic[P, R]):
 
     def stats(self) -> FunctionStats:
         """Return hits, misses, times and sizes of the function in this process."""
-        stats = stats_of(self._options.name)
-        typical = self._typical_seconds(stats)
-        saved = stats.hits * typical - stats.seconds_loading
-        return replace(stats, seconds_saved=saved if stats.hits and typical else 0.0)
+        return stats_of(self._options.name)
 
     # -- a call ---------------------------------------------------------------------------------
 
@@ -205,7 +204,7 @@ class PersistedFunction(Generic[P, R]):
         found = self._results.load(call.key, again=again)
         if found is not MISSING:
             seconds = perf_counter() - begin
-            self._results.a_hit = call.key
+            remember(self._options.name, call.key, partial(self._results.note_or_none, call.key))
             count(
                 self._options.name,
                 hits=1,
@@ -235,6 +234,7 @@ class PersistedFunction(Generic[P, R]):
 
     def _keep(self, call: Call, value: Any, seconds: float) -> Any:
         """Store a result, and return the one that is stored in the end."""
+        warn_of_changed(self._options.name, self._changed(call))
         stored, is_ours = self._results.insert(call.key, value)
         if is_ours:
             count(self._options.name, bytes=sizeof(stored))
@@ -242,21 +242,21 @@ class PersistedFunction(Generic[P, R]):
         return stored
 
     def _replace(self, call: Call, value: Any, seconds: float) -> None:
+        warn_of_changed(self._options.name, self._changed(call))
         if self._results.replace(call.key, value):
             self._annotate(call, seconds)
-
-    def _typical_seconds(self, stats: FunctionStats) -> float:
-        """Return what a run takes: as measured here, or else as the note of some hit tells."""
-        if stats.misses:
-            return stats.seconds_computing / stats.misses
-        a_hit = self._results.a_hit
-        note = None if a_hit is None else self._results.note_or_none(a_hit)
-        return float(note["seconds"]) if note else 0.0
 
     def _is_to_be_verified(self) -> bool:
         return self._options.verify > 0 and random.random() < self._options.verify
 
+    def _changed(self, call: Call) -> Iterator[str]:
+        return changed(call.arguments, call.digests, self._options.by_value)
+
     def _compare(self, call: Call, stored: Any, computed: Any) -> None:
+        for name in self._changed(call):
+            raise ResultMismatchError(
+                f"{self._options.name} changes its argument {name!r} while it runs", call.key
+            )
         different = difference(stored, computed)
         if different is not None:
             raise ResultMismatchError(f"{self._options.name}: {different}", call.key)

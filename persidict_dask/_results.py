@@ -61,7 +61,6 @@ class Results:
         self._place = place
         self._validate = validate
         self._ttl = ttl
-        self.a_hit: NonEmptySafeStrTuple | None = None
 
     @cached_property
     def store(self) -> Store:
