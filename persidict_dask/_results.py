@@ -41,6 +41,8 @@ from persidict_dask._warn import warn_caller
 # What pickling raises for a value that has no stored form; trouble with the store is no such thing.
 _UNFIT = (TypeError, ValueError, AttributeError, LookupError, RecursionError, PicklingError)
 
+_MOST_INSERTIONS = 5  # of one result, against others who remove what is in its way
+
 
 class Results:
     """What a function has stored under its name; the store is opened when first needed."""
@@ -135,7 +137,7 @@ class Results:
         return value, False
 
     def _inserted(self, key: NonEmptySafeStrTuple, value: Any) -> tuple[Any, bool]:
-        for _ in range(2):
+        for _ in range(_MOST_INSERTIONS):
             try:
                 result = self.store.setdefault_if(
                     key,
@@ -151,12 +153,14 @@ class Results:
                 continue
             except _UNFIT as error:
                 raise self._unfit(value, error) from error
-            if result.value_was_mutated or result.resulting_etag is ITEM_NOT_AVAILABLE:
+            if result.value_was_mutated:
                 return value, True
+            if result.resulting_etag is ITEM_NOT_AVAILABLE:
+                continue  # what was in the way has been removed in this moment
             if self._is_current(key, result.new_value):
                 return result.new_value, False
             self._remove_unfit(key)
-        return value, False  # somebody keeps damaging the item; the value is still right
+        return value, False  # somebody keeps removing or damaging it; the value is still right
 
     def _is_current(self, key: NonEmptySafeStrTuple, value: Any) -> bool:
         """True if a call that began now would load the value."""

@@ -214,6 +214,43 @@ def test_a_result_that_vanishes_meanwhile_costs_nothing(store):
     assert f.is_cached(1)
 
 
+class Vanishing(FileDirDict):
+    """A folder in which what is in the way of an insertion has gone when it is looked at."""
+
+    times = 1
+
+    def _write(self, key, value, guard):
+        if self.times and guard is not None:
+            self.times -= 1
+            return None
+        return super()._write(key, value, guard)
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_r10_a_result_is_stored_though_another_was_removed_in_that_moment(tmp_path, runs, times):
+    """An insertion that meets an item which is old, or unfit, and which another process removes.
+
+    The run counted as stored, and was not: the next equal call ran too, of whichever function.
+    """
+    store = Vanishing(base_dir=str(tmp_path))
+    store.times = times
+    first = persist(store, name="g", version="1", single_flight=False)(lambda x: runs.append(x))
+    second = persist(store, name="g", version="1", single_flight=False)(lambda x: runs.append(x))
+    first(1)
+    assert first.provenance(1)
+    second(1)
+    assert runs == [1]
+
+
+def test_r10_what_is_never_stored_has_no_note(tmp_path):
+    store = Vanishing(base_dir=str(tmp_path))
+    store.times = 1000
+    f = persist(store, name="g", version="1", single_flight=False)(lambda x: x)
+    assert f(1) == 1
+    with pytest.raises(KeyError):
+        f.provenance(1)
+
+
 # --- threads, statistics, errors of the store -----------------------------------------------------
 
 
