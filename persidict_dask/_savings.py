@@ -54,7 +54,7 @@ def has_to_learn() -> bool:
     """True if there are notes to be read; costs no request."""
     with _process.lock:
         return any(
-            read is not None and not _has_run(name)
+            read is not None and _stats.has_only_loaded(name)
             for name, hits in _process.hits.items()
             for read in hits.values()
         )
@@ -76,14 +76,10 @@ def _unread() -> Iterator[tuple[str, Callable[[], Note | None]]]:
         found = [
             (name, key, read)
             for name, hits in _process.hits.items()
-            if not _has_run(name)
+            if _stats.has_only_loaded(name)
             for key, read in hits.items()
             if read is not None
         ]
         for name, key, _ in found:
             _process.hits[name][key] = None
     yield from ((name, read) for name, _, read in found)
-
-
-def _has_run(name: str) -> bool:
-    return bool(_stats.misses_of(name))

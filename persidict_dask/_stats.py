@@ -95,9 +95,10 @@ def with_savings(stats: FunctionStats) -> FunctionStats:
     return replace(stats, seconds_saved=max(0.0, stats.hits * typical - stats.seconds_loading))
 
 
-def misses_of(name: str) -> int:
-    """Return how often this process has run a function."""
-    return int(_process.counts.get(name, _NOTHING)["misses"])
+def has_only_loaded(name: str) -> bool:
+    """True if this process has results of a function, and has run it never."""
+    counts = _process.counts.get(name, _NOTHING)
+    return bool(counts["hits"] and not counts["misses"])
 
 
 def sizeof(value: Any) -> int:
