@@ -9,6 +9,7 @@ from persidict import replace_unsafe_chars
 from persidict_dask._digest import digest
 from persidict_dask._origin import known_as
 
+MAIN = "__main__"
 _LONGEST = 120
 
 

@@ -7,29 +7,33 @@ import inspect
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from time import perf_counter
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from persidict import NonEmptySafeStrTuple
+from persidict_dask._arguments import changed, warn_of_changed
 from persidict_dask._binding import Binding
-from persidict_dask._code import Fingerprint, fingerprint
+from persidict_dask._code import Fingerprint
 from persidict_dask._defaults import default_policy
 from persidict_dask._difference import difference
 from persidict_dask._digest import digest, digest_arguments
-from persidict_dask._errors import ResultMismatchError, UnstableKeyError
+from persidict_dask._errors import ResultMismatchError
 from persidict_dask._explanation import Explanation, hit, miss, unfit
 from persidict_dask._flights import MISSING, Steps, fly, is_inside, steps
+from persidict_dask._forgetting import forget_all, forget_older
 from persidict_dask._function_code import CODE_DIGITS, FunctionCode
 from persidict_dask._inference import is_inferring
 from persidict_dask._names import named_by
 from persidict_dask._provenance import described, provenance
 from persidict_dask._results import Results
-from persidict_dask._stats import FunctionStats, count, sizeof, stats_of
+from persidict_dask._savings import remember, stats_of
+from persidict_dask._stats import FunctionStats, count, sizeof
 from persidict_dask._stores import Store, StoreRef
 from persidict_dask._submission import submit, submit_all
+from persidict_dask._travel import imported, is_found_by_name, rebuilt
+from persidict_dask._trouble import OnStoreError
 from persidict_dask._warn import warn_caller
 from persidict_dask.retries import RetryPolicy
 from persidict_dask.retries._subject import Subject
@@ -55,6 +59,8 @@ class Options:
     retry: RetryPolicy | None = None
     enabled: bool = True
     is_named: bool = False
+    on_store_error: OnStoreError = "warn"
+    source: str = ""
 
     @property
     def ignored_globals(self) -> tuple[str, ...]:
@@ -82,7 +88,14 @@ class PersistedFunction(Generic[P, R]):
         self.__wrapped__ = function
         self.__dict__.update(_names_of(function) if names is None else names)
         self._options = options
-        self._results = Results(options.name, place, validate=options.validate, ttl=options.ttl)
+        self._results = Results(
+            options.name,
+            place,
+            validate=options.validate,
+            ttl=options.ttl,
+            namespace=getattr(inspect.unwrap(function), "__globals__", None),
+            on_store_error=options.on_store_error,
+        )
         self._code = FunctionCode(
             function,
             name=options.name,
@@ -133,8 +146,17 @@ class PersistedFunction(Generic[P, R]):
         return self._results.forget(self.key_of(*args, **kwargs))
 
     def forget_all(self, *, older: bool = False) -> int:
-        """Remove all results of the function, or only those of other code; return how many."""
-        return self._results.forget_all(kept_code=self._code.digits() if older else None)
+        """Remove all results of the function, or those of code that was replaced; return how many.
+
+        Older are results of this very function, of the same file or notebook, before an edit in
+        the code that it reaches; what is not known to be so is kept. Other libraries, values of
+        closures and defaults are no edits. The repr of the number tells what was removed.
+        """
+        if not older:
+            return forget_all(self._results)
+        place = {"source": self._options.source, "function": self.__qualname__}
+        now = {**place, "module": known_as(self.__module__), "code": self._code.of().components}
+        return forget_older(self._results, self._code.digits(), now)
 
     def provenance(self, /, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
         """Return the note beside the stored result of a call; `KeyError` if there is none."""
@@ -178,10 +200,7 @@ class PersistedFunction(Generic[P, R]):
 
     def stats(self) -> FunctionStats:
         """Return hits, misses, times and sizes of the function in this process."""
-        stats = stats_of(self._options.name)
-        typical = self._typical_seconds(stats)
-        saved = stats.hits * typical - stats.seconds_loading
-        return replace(stats, seconds_saved=saved if stats.hits and typical else 0.0)
+        return stats_of(self._options.name)
 
     # -- a call ---------------------------------------------------------------------------------
 
@@ -214,7 +233,7 @@ class PersistedFunction(Generic[P, R]):
         found = self._results.load(call.key, again=again)
         if found is not MISSING:
             seconds = perf_counter() - begin
-            self._results.a_hit = call.key
+            remember(self._options.name, call.key, partial(self._results.note_or_none, call.key))
             count(
                 self._options.name,
                 hits=1,
@@ -234,7 +253,9 @@ class PersistedFunction(Generic[P, R]):
         ident = (self._results.place, call.key)
         if not self._options.single_flight or is_inside(ident):
             return None
-        return steps(ident, lambda: self._results.claims, partial(self._load, call, again=True))
+        load = partial(self._load, call, again=True)
+        report = partial(self._results.trouble.report, part="claim")
+        return steps(ident, lambda: self._results.claims, load, report)
 
     def _compute(self, call: Call) -> Any:
         value, seconds = self._run(call)
@@ -248,6 +269,7 @@ class PersistedFunction(Generic[P, R]):
                 "reads, was edited while it ran"
             )
             return value
+        warn_of_changed(self._options.name, self._changed(call))
         stored, is_ours = self._results.insert(call.key, value)
         if is_ours:
             count(self._options.name, bytes=sizeof(stored))
@@ -255,21 +277,25 @@ class PersistedFunction(Generic[P, R]):
         return stored
 
     def _replace(self, call: Call, value: Any, seconds: float) -> None:
-        self._results.replace(call.key, value)
-        self._annotate(call, seconds)
-
-    def _typical_seconds(self, stats: FunctionStats) -> float:
-        """Return what a run takes: as measured here, or else as the note of some hit tells."""
-        if stats.misses:
-            return stats.seconds_computing / stats.misses
-        a_hit = self._results.a_hit
-        note = None if a_hit is None else self._results.note_or_none(a_hit)
-        return float(note["seconds"]) if note else 0.0
+        warn_of_changed(self._options.name, self._changed(call))
+        if self._results.replace(call.key, value):
+            self._annotate(call, seconds)
 
     def _is_to_be_verified(self) -> bool:
         return self._options.verify > 0 and random.random() < self._options.verify
 
+    def _changed(self, call: Call) -> Iterator[str]:
+        def again(arguments: dict[str, Any]) -> dict[str, str]:
+            instance = None if call.owner is None else call.args[0]
+            return self._digests(arguments, instance, call.code)
+
+        return changed(call.arguments, call.digests, again)
+
     def _compare(self, call: Call, stored: Any, computed: Any) -> None:
+        for name in self._changed(call):
+            raise ResultMismatchError(
+                f"{self._options.name} changes its argument {name!r} while it runs", call.key
+            )
         different = difference(stored, computed)
         if different is not None:
             raise ResultMismatchError(f"{self._options.name}: {different}", call.key)
@@ -374,12 +400,13 @@ class PersistedFunction(Generic[P, R]):
     def __reduce__(self) -> tuple[Any, ...]:
         if self._instance:
             return getattr, (self._instance[0], self.__name__)
-        if _is_importable(self):
-            return _imported, (self.__module__, self.__qualname__, self._results.ref)
+        if is_found_by_name(self):
+            module = known_as(self.__module__)
+            return imported, (module, self.__qualname__, self._results.ref)
         needs_code = self._options.enabled and self._options.version is None
         code = self._code.shipped() if needs_code else None
         names = {name: getattr(self, name, None) for name in _SHIPPED_NAMES}
-        return _rebuilt, (
+        return rebuilt, (
             type(self),
             self.__wrapped__,
             self._results.ref,
@@ -405,58 +432,8 @@ class Call:
     owner: type | None
 
 
-_known: dict[tuple[Any, ...], PersistedFunction[Any, Any]] = {}
-
-
 def _names_of(function: Any) -> dict[str, Any]:
     """What a decorated function takes over from the plain one."""
     names, named = functools.WRAPPER_ASSIGNMENTS, named_by(function)
     taken = {name: getattr(named, name) for name in names if hasattr(named, name)}
     return taken | {"__doc__": getattr(function, "__doc__", None)}
-
-
-def _is_importable(function: PersistedFunction[Any, Any]) -> bool:
-    """True if another process gets this very object by importing its module."""
-    if function.__module__ == "__main__" or "<" in function.__qualname__:
-        return False
-    try:
-        return _resolved(function.__module__, function.__qualname__) is function
-    except (ImportError, AttributeError):
-        return False
-
-
-def _resolved(module: str, qualname: str) -> Any:
-    return functools.reduce(getattr, qualname.split("."), import_module(module))
-
-
-def _imported(module: str, qualname: str, ref: StoreRef) -> Any:
-    """Find a persisted function by its name, with the store that the sender uses."""
-    function = _resolved(module, qualname)
-    if function._results.ref == ref:
-        return function
-    key = (ref, module, qualname)
-    return _known.setdefault(key, type(function)(function.__wrapped__, ref, function._options))
-
-
-def _rebuilt(
-    cls: type[PersistedFunction[Any, Any]],
-    function: Any,
-    ref: StoreRef,
-    options: Options,
-    code: dict[str, Fingerprint] | None,
-    names: dict[str, Any],
-) -> Any:
-    """Make the persisted function again; once per process, if the sender named its code.
-
-    The function itself may be incomplete yet, if it refers to the persisted one.
-    """
-    made = cls(function, ref, options, code=code, names=names)
-    try:
-        validate = options.validate and fingerprint(options.validate).hexdigest
-        retry = options.retry and digest(options.retry)
-    except UnstableKeyError:
-        return made
-    if code is None:
-        return made
-    same = (ref, replace(options, validate=None, retry=None), validate, retry, code[""].hexdigest)
-    return _known.setdefault(same, made)

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from persidict_dask._origin import known_as
+
 _LIBRARIES = ("persidict", "dask", "numpy", "pandas", "pyarrow", "scipy", "sklearn")
 _LONGEST_FORM = 120
 
@@ -26,7 +28,8 @@ def provenance(
     """Return what is known about a result, as plain JSON."""
     return {
         "function": function.__qualname__,
-        "module": function.__module__,
+        "module": known_as(function.__module__),
+        "source": function._options.source,
         "fingerprint": code.hexdigest,
         "code": dict(code.components),
         "globals": dict(code.values),

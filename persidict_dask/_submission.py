@@ -8,10 +8,9 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from persidict import FileDirDict, LocalDict, NonEmptySafeStrTuple
+from persidict import NonEmptySafeStrTuple
 from persidict_dask._digest import digest
 from persidict_dask._flights import MISSING
-from persidict_dask._maintenance import truth_of
 from persidict_dask._progress import watched
 
 _FEW = 8  # keys that are asked for one by one
@@ -75,7 +74,7 @@ def _stored(
 
 
 def _loaded(function: Any, calls: list[Any]) -> Iterator[Any]:
-    if len(calls) <= 1 or isinstance(truth_of(function.store), (FileDirDict, LocalDict)):
+    if len(calls) <= 1 or function._results.is_near:
         yield from map(function._load, calls)
         return
     with ThreadPoolExecutor(_THREADS) as threads:  # each waits for a server

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from persidict_dask._flights import in_thread
+from persidict_dask._savings import has_to_learn, learn
 from persidict_dask._stats import gauges, news, version
 from persidict_dask.cluster._compat import can_send
 from persidict_dask.cluster._handles import handles_of_others, packed_handles, show
@@ -33,7 +34,7 @@ class Reporter:
         self._named: dict[Any, Any] = {}
         self._version = 0
         self._gauges: list[list[Any]] = []
-        self._clock = PeriodicCallback(self.report_all, _EVERY_MS)
+        self._clock = PeriodicCallback(self._tick, _EVERY_MS)
 
     def start(self) -> None:
         """Tell what there is, and go on telling."""
@@ -63,6 +64,12 @@ class Reporter:
         told = gauges()
         if version() != self._version or told != self._gauges:
             self._send(told)
+
+    async def _tick(self) -> None:
+        """Tell what has changed, also what notes tell: they are read beside the event loop."""
+        if has_to_learn():
+            await in_thread(learn)
+        self.report_all()
 
     def _send(self, told: list[list[Any]]) -> None:
         if can_send(self._worker):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import ClassVar
 
+from persidict_dask._seconds import Seconds, seconds
 from persidict_dask._stats import register_gauge
 from persidict_dask.coordination._places import Somewhere, positive, whole
 from persidict_dask.coordination._records import Record
@@ -38,12 +39,12 @@ class CircuitBreaker(Shared):
         name: str,
         *,
         failures: int = 5,
-        window: float = 30.0,
-        reset: float = 15.0,
+        window: Seconds = 30.0,
+        reset: Seconds = 15.0,
     ) -> None:
         whole("failures", failures)
-        positive("window", window)
-        positive("reset", reset)
+        window = positive("window", seconds("window", window))
+        reset = positive("reset", seconds("reset", reset))
         super().__init__(store, name, failures=failures, window=window, reset=reset)
 
     def admit(self) -> Probe | None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from persidict_dask._heartbeat import heart
+from persidict_dask._seconds import Seconds, seconds
 from persidict_dask._stats import register_gauge
 from persidict_dask.coordination._clock import now
 from persidict_dask.coordination._places import Somewhere, positive
@@ -49,11 +50,11 @@ class RetryBudget(Shared):
         *,
         ratio: float = 0.1,
         floor_per_s: float = 1.0,
-        window: float = 10.0,
+        window: Seconds = 10.0,
     ) -> None:
         _check_not_negative("ratio", ratio)
         _check_not_negative("floor_per_s", floor_per_s)
-        positive("window", window)
+        window = positive("window", seconds("window", window))
         super().__init__(store, name, ratio=ratio, floor_per_s=floor_per_s, window=window)
 
     def earn(self) -> None:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, fields
 from functools import cached_property, partial, wraps
-from numbers import Real
 from time import monotonic
 from types import CodeType
 from typing import Any, ParamSpec, TypeVar
@@ -17,6 +16,7 @@ from persidict_dask._digest import digest
 from persidict_dask._flights import in_thread
 from persidict_dask._inference import is_inferring
 from persidict_dask._names import name_of
+from persidict_dask._seconds import positive_seconds
 from persidict_dask._stats import count
 from persidict_dask._waiting import Here
 from persidict_dask.coordination import _places as places
@@ -47,7 +47,8 @@ class RetryPolicy:
             error that asks for a longer pause (`retry_after`, or that header) gets it.
         retry_on: classes of errors, or a `retry_...` of tenacity.
         fatal: classes of errors that are not tried again, though they are among the others.
-        deadline: seconds after the start of the first attempt after which no other one starts.
+        deadline: seconds, or a `timedelta`, after the start of the first attempt; no other one
+            starts later.
         budget: all who share it make so many retries together.
         breaker: what has failed too often anywhere is not called; raises `CircuitOpenError`.
         state: a dictionary or its URL, to which each attempt is written before it starts: an
@@ -61,7 +62,7 @@ class RetryPolicy:
     wait: Any = None
     retry_on: Any = (OSError, ConnectionError, TimeoutError)
     fatal: Any = ()
-    deadline: float | None = None
+    deadline: Any = None
     budget: RetryBudget | None = None
     breaker: CircuitBreaker | None = None
     state: Any = None
@@ -82,7 +83,7 @@ class RetryPolicy:
             _check_classes("retry_on", self.retry_on)
         _check_classes("fatal", self.fatal)
         if self.deadline is not None:
-            _check_seconds("deadline", self.deadline)
+            object.__setattr__(self, "deadline", positive_seconds("deadline", self.deadline))
         _check_class("budget", self.budget, RetryBudget)
         _check_class("breaker", self.breaker, CircuitBreaker)
         places.whole("poison_after", self.poison_after)
@@ -358,13 +359,6 @@ def _check_runs_now(function: Any) -> None:
         is_awaited = code.co_flags & inspect.CO_COROUTINE
         what = "is to be awaited: use call_async" if is_awaited else "is a generator function"
         raise TypeError(f"nothing fails while {name_of(function)} is called: it {what}")
-
-
-def _check_seconds(what: str, given: Any) -> None:
-    if isinstance(given, bool) or not isinstance(given, Real):
-        raise TypeError(f"{what} is a number of seconds, not {given!r}")
-    if not float(given) > 0:
-        raise ValueError(f"{what} must be a positive number of seconds, not {given}")
 
 
 def _check_classes(what: str, given: Any) -> None:
