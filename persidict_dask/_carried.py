@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from persidict.reducers import reducing
 from persidict_dask._names import MAIN
+from persidict_dask._origin import known_as
 from persidict_dask.loading import (
     PYTHON,
     asking,

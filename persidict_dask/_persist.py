@@ -12,8 +12,9 @@ from typing import Any, ParamSpec, TypeVar
 from persidict import PersiDict
 from persidict_dask._binding import takes
 from persidict_dask._names import name_of, safe_name
+from persidict_dask._options import Options
 from persidict_dask._origin import own_package
-from persidict_dask._persisted import Options, PersistedFunction
+from persidict_dask._persisted import PersistedFunction
 from persidict_dask._persisted_async import persisted_class
 from persidict_dask._seconds import Seconds, positive_seconds
 from persidict_dask._source import source_of

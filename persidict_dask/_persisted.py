@@ -26,6 +26,8 @@ from persidict_dask._forgetting import forget_all, forget_older
 from persidict_dask._function_code import CODE_DIGITS, FunctionCode
 from persidict_dask._inference import is_inferring
 from persidict_dask._names import named_by
+from persidict_dask._options import Options
+from persidict_dask._origin import known_as
 from persidict_dask._provenance import described, provenance
 from persidict_dask._results import Results
 from persidict_dask._savings import remember, stats_of
@@ -33,7 +35,6 @@ from persidict_dask._stats import FunctionStats, count, sizeof
 from persidict_dask._stores import Store, StoreRef
 from persidict_dask._submission import submit, submit_all
 from persidict_dask._travel import imported, is_found_by_name, rebuilt
-from persidict_dask._trouble import OnStoreError
 from persidict_dask._warn import warn_caller
 from persidict_dask.retries import RetryPolicy
 from persidict_dask.retries._subject import Subject
@@ -42,30 +43,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _SHIPPED_NAMES = ("__module__", "__name__", "__qualname__", "__doc__")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `persist` was told besides function and store; it travels with the function."""
-
-    name: str
-    version: str | None = None
-    ignore: tuple[str, ...] = ()
-    by_value: tuple[str, ...] = ()
-    validate: Callable[[Any], bool] | None = None
-    ttl: float | None = None
-    verify: float = 0.0
-    single_flight: bool = True
-    retry: RetryPolicy | None = None
-    enabled: bool = True
-    is_named: bool = False
-    on_store_error: OnStoreError = "warn"
-    source: str = ""
-
-    @property
-    def ignored_globals(self) -> tuple[str, ...]:
-        """What of `ignore` names globals, as `module.name`."""
-        return tuple(name for name in self.ignore if "." in name)
 
 
 class PersistedFunction(Generic[P, R]):

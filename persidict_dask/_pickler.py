@@ -7,6 +7,7 @@ from types import FrameType
 from typing import Any
 
 from persidict_dask._names import MAIN
+from persidict_dask._origin import known_as
 
 
 def goes_by_name(module: str) -> bool:
