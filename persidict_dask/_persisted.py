@@ -184,9 +184,10 @@ class PersistedFunction(Generic[P, R]):
     def _call(self, args: Any, kwargs: Any) -> Call:
         args = (*self._instance, *args)
         arguments = self._binding(args, kwargs)
-        owner = self._code.owner_of(args[0]) if args else None
+        first = args[0] if args else kwargs.get(self._binding.first)
+        owner = self._code.owner_of(first)
         code = self._code.of(owner)
-        digests = self._digests(arguments, None if owner is None else args[0], code)
+        digests = self._digests(arguments, None if owner is None else first, code)
         key = NonEmptySafeStrTuple(
             self._options.name, code.hexdigest[:CODE_DIGITS], digest(digests)
         )

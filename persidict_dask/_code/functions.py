@@ -7,14 +7,22 @@ import contextlib
 import importlib
 import importlib.util
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from persidict_dask._code.accessors import accessors_in
 from persidict_dask._code.flow import flow_token
 from persidict_dask._code.looks import cell_content
-from persidict_dask._code.places import INCIDENTAL, relative_location, variable_token
-from persidict_dask._code.reads import Import, Read, assigned_in, names_in, reads_of
+from persidict_dask._code.places import INCIDENTAL, relative_location, variables_token
+from persidict_dask._code.reads import (
+    Import,
+    Read,
+    assigned_in,
+    importing,
+    names_in,
+    reads_of,
+    stored_in,
+)
 from persidict_dask._code.state import MISSING
 from persidict_dask._code.uses import WRITTEN
 from persidict_dask._code.walk import CodeWalker
@@ -37,6 +45,7 @@ def function_token(walker: CodeWalker, f: types.FunctionType) -> bytes:
     name = f"{module_of(f)}.{f.__qualname__}"
     walker.name("function", name, f.__code__)
     walker.is_dynamic |= not _DYNAMIC.isdisjoint(names_in(f.__code__))
+    walker.stored |= stored_in(f.__code__)
     walker.assigned |= {("name", id(f.__globals__), each) for each in assigned_in(f.__code__)}
     reads = reads_of(f.__code__)
     parts = (
@@ -103,7 +112,10 @@ def _read(walker: CodeWalker, read: Read, f: types.FunctionType) -> bytes:
         value = _free(f, read.name)
         is_seen = not isinstance(value, types.ModuleType)
         return b"" if is_seen else frame(b"read", label) + _followed(walker, value, read, 0)
-    return frame(b"read", label) + _global(walker, f.__globals__, read, assigned_in(f.__code__))
+    token = _global(walker, f.__globals__, read, assigned_in(f.__code__))
+    if read.imports and isinstance(module := f.__globals__.get(read.name), str):
+        token += _imported(walker, read, importing(module), f)
+    return frame(b"read", label) + token
 
 
 def _free(f: types.FunctionType, name: str) -> Any:
@@ -128,11 +140,9 @@ def _global(
         return b"builtin 0:" if is_built_in else b"missing 0:"
     if isinstance(value, types.ModuleType):
         return _followed(walker, value, read, 0)
-    if read.item is not None:
-        return variable_token(value, read) or _value(walker, "global", name, value, read)
     try:
-        located = relative_location(value, namespace)
-        return located or _value(walker, "global", name, value, read)
+        apart = variables_token(value, read) or relative_location(value, namespace)
+        return apart or _value(walker, "global", name, value, read, namespace)
     except UnstableKeyError:
         if read.name in assigned:  # the function keeps there what it wants
             walker.forget(value)
@@ -151,8 +161,8 @@ def _followed(walker: CodeWalker, value: Any, read: Read, done: int) -> bytes:
     """Token of the first thing on a chain of attributes that is not a module."""
     for at, name in enumerate(read.chain[done:], done):
         if not walker.is_by_value(value):
-            variable = b"" if read.item is None else variable_token(value, read)
-            return walker.library(value, ".".join(read.chain[at:])) + variable
+            variables = variables_token(value, read._replace(chain=read.chain[at:]))
+            return walker.library(value, ".".join(read.chain[at:])) + variables
         if name in INCIDENTAL:
             return b"incidental 0:"
         label = f"{value.__name__}.{name}"
@@ -164,7 +174,7 @@ def _followed(walker: CodeWalker, value: Any, read: Read, done: int) -> bytes:
         if not isinstance(value, types.ModuleType):
             rest = read._replace(chain=read.chain[at + 1 :], uses=read.uses[at + 1 :])
             located = relative_location(value, vars(module))
-            return located or _value(walker, "global", label, value, rest)
+            return located or _value(walker, "global", label, value, rest, vars(module))
     return walker.token(value)
 
 
@@ -195,7 +205,14 @@ def _imported(walker: CodeWalker, read: Read, binding: Import, f: types.Function
     return _followed(walker, loaded, read, 0)
 
 
-def _value(walker: CodeWalker, kind: str, name: str, value: Any, read: Read | None = None) -> bytes:
+def _value(
+    walker: CodeWalker,
+    kind: str,
+    name: str,
+    value: Any,
+    read: Read | None = None,
+    namespace: Mapping[str, Any] | None = None,
+) -> bytes:
     """Token of a value that code reads; without a `read` it may do anything with it."""
     if value is MISSING:
         return b"missing 0:"
@@ -205,7 +222,7 @@ def _value(walker: CodeWalker, kind: str, name: str, value: Any, read: Read | No
         walker.name(kind, name, value)
     walker.use(value, *(read.first_use if read is not None else (WRITTEN, None)))
     try:
-        with walker.reading(name, is_global=kind == "global"):
+        with walker.reading(name, namespace, is_global=kind == "global"):
             return walker.token(value)
     except UnstableKeyError as error:
         error.anchor(name)

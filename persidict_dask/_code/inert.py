@@ -47,7 +47,6 @@ _INERT: Final = frozenset(
         "threading.Semaphore",
         "threading.Thread",
         "tqdm.std.tqdm",
-        "weakref.ReferenceType",
         "weakref.WeakKeyDictionary",
         "weakref.WeakValueDictionary",
         "_weakrefset.WeakSet",

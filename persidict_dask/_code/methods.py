@@ -13,6 +13,8 @@ from persidict_dask._code.instructions import Step
 from persidict_dask._code.reads import attribute_of, codes_of, meaningful
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._digest.frame import frame_all
+from persidict_dask._digest.graph import root_token
+from persidict_dask._errors import UnstableKeyError
 
 _MISSING: Final = object()
 _OF_INSTANCES: Final = (types.MemberDescriptorType, types.GetSetDescriptorType)
@@ -39,14 +41,22 @@ def method_token(walker: CodeWalker, function: Any, owner: type) -> bytes:
     """
     members = _reached(function, owner)
     if members is None:
-        return frame_all(b"method", (walker.token(function), walker.token(owner)))
+        return frame_all(b"method", (root_token(walker, function), root_token(walker, owner)))
     for cls in owner.__mro__:
         walker.watch(cls)
     with walker.by_parts(owner):
-        parts = [walker.token(function)]
+        parts = [root_token(walker, function)]
         for name, member in sorted(members, key=lambda pair: pair[0]):
-            parts.append(walker.token(name) + walker.at(f".{name}", member))
+            parts.append(walker.token(name) + _member(walker, owner, name, member))
     return frame_all(b"method", parts)
+
+
+def _member(walker: CodeWalker, owner: type, name: str, member: Any) -> bytes:
+    try:
+        return root_token(walker, member)
+    except UnstableKeyError as error:
+        error.anchor(f"{owner.__module__}.{owner.__qualname__}.{name}")
+        raise
 
 
 def _reached(function: Any, owner: type) -> list[tuple[str, Any]] | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from persidict_dask._code.reads import Read
-from persidict_dask._digest.frame import frame
+from persidict_dask._digest.frame import frame, frame_all
 
 INCIDENTAL: Final = frozenset(
     {"__builtins__", "__cached__", "__file__", "__loader__", "__name__", "__package__", "__spec__"}
@@ -18,18 +18,22 @@ INCIDENTAL: Final = frozenset(
 """Globals that say what a module is called and where it is, which does not count."""
 
 
-def variable_token(value: Any, read: Read) -> bytes:
-    """Token of a variable of the environment that code names; empty if `read` is no such thing."""
+def variables_token(value: Any, read: Read) -> bytes:
+    """Token of the variables of the environment that code names; empty if it reads none."""
     holder = value
     for name in read.chain:
         if holder is os.environ or not isinstance(holder, types.ModuleType):
             break
         holder = getattr(holder, name, None)
-    if read.item is None or (holder is not os.environ and holder is not os.getenv):
+    if not read.items or (holder is not os.environ and holder is not os.getenv):
         return b""
-    content = os.environ.get(read.item)
+    return frame_all(b"variables", map(_variable, read.items))
+
+
+def _variable(name: str) -> bytes:
+    content = os.environ.get(name)
     text = b"" if content is None else b"=" + content.encode("utf-8", "surrogateescape")
-    return frame(b"variable", read.item.encode() + text)
+    return frame(b"variable", name.encode("utf-8", "surrogateescape") + text)
 
 
 def relative_location(value: Any, namespace: Mapping[str, Any]) -> bytes:

@@ -32,7 +32,8 @@ class Read(NamedTuple):
     binding: Import | None = None  # or bound by an import inside the function
     uses: tuple[int, ...] = (WRITTEN,)
     stores: bool = False  # the last attribute is assigned or deleted
-    item: str | None = None  # the constant name of a variable of the environment
+    items: tuple[str, ...] = ()  # texts that are asked for: `environ["HOME"]`
+    imports: bool = False  # what the name stands for is the name of a module that is imported
 
     @property
     def first_use(self) -> tuple[int, str | None]:
@@ -47,7 +48,6 @@ _GLOBAL: Final = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBA
 _FREE: Final = frozenset({"LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"})
 _LOCAL: Final = frozenset({"LOAD_FAST", "LOAD_FAST_AND_CLEAR"})
 _STORES: Final = frozenset({"STORE_FAST", "STORE_DEREF", "STORE_GLOBAL", "STORE_NAME"})
-_ENVIRONMENT: Final = frozenset({"environ", "environb", "getenv"})
 _IMPORTERS: Final = frozenset({"import_module", "__import__"})
 _ATTRIBUTE: Final = frozenset({"LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "DELETE_ATTR"})
 
@@ -63,7 +63,7 @@ def reads_of(code: CodeType) -> tuple[Read, ...]:
     reads = [read for one in codes for read in _reads(one, code, bound)]
     used = {read.name for read in reads}
     reads += [Read(name, (), binding=to) for name, to in imports if name not in used]
-    reads += [Read(to.module, (), binding=to) for one in codes for to in _computed_imports(one)]
+    reads += [read for one in codes for read in _computed_imports(one)]
     return tuple(sorted(_united(reads), key=repr))
 
 
@@ -79,6 +79,17 @@ def assigned_in(code: CodeType) -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=4096)
+def stored_in(code: CodeType) -> frozenset[str]:
+    """Names of attributes and outer variables that code assigns or deletes."""
+    return frozenset(
+        attribute_of(step)
+        for one in codes_of(code)
+        for step in meaningful(one)
+        if step.name in ("STORE_ATTR", "DELETE_ATTR", "STORE_DEREF", "DELETE_DEREF")
+    )
+
+
+@functools.lru_cache(maxsize=4096)
 def names_in(code: CodeType) -> frozenset[str]:
     """Names of globals and attributes in a function's code and the code nested in it."""
     return frozenset(name for one in codes_of(code) for name in one.co_names)
@@ -88,10 +99,12 @@ def _united(reads: list[Read]) -> Iterator[Read]:
     """One read for those of one name and chain, with all that is done there."""
     found: dict[Read, Read] = {}
     for read in reads:
-        bare = read._replace(uses=(), stores=False)
+        bare = read._replace(uses=(), stores=False, items=())
         known = found.get(bare, read)
         uses = tuple(map(max, known.uses, read.uses))
-        found[bare] = read._replace(uses=uses, stores=known.stores or read.stores)
+        items = tuple(sorted({*known.items, *read.items}))
+        stores = known.stores or read.stores
+        found[bare] = read._replace(uses=uses, stores=stores, items=items)
     return iter(found.values())
 
 
@@ -131,8 +144,9 @@ def _read(name: str, steps: list[Step], at: int) -> Read:
     stores = steps[end].name in ("STORE_ATTR", "DELETE_ATTR")
     uses = [use_of(steps, taken) for taken in range(at, end)]
     uses.append(WRITTEN if stores else use_of(steps, end))
-    item = _text_at(steps, end + 1) if _ENVIRONMENT & {name, *chain} else None
-    return Read(name, chain, uses=tuple(uses), stores=stores, item=item)
+    item = _text_at(steps, end + 1)
+    items = (item,) if item is not None else ()
+    return Read(name, chain, uses=tuple(uses), stores=stores, items=items)
 
 
 def _text_at(steps: list[Step], at: int) -> str | None:
@@ -165,15 +179,23 @@ def _imports(steps: list[Step]) -> Iterator[tuple[str, Import]]:
                 yield _plain_import(steps, at + 1, Import(level, step.argument))
 
 
-def _computed_imports(code: CodeType) -> Iterator[Import]:
-    """Imports by a function, of a module that is named by a constant."""
+def _computed_imports(code: CodeType) -> Iterator[Read]:
+    """Imports by a function, of a module that is named by a constant or by a global."""
     steps = meaningful(code)
     for at, step in enumerate(steps):
         if step.name in _GLOBAL | _ATTRIBUTE and attribute_of(step) in _IMPORTERS:
             module = _text_at(steps, at + 1)
+            following = steps[at + 1]
             if module:
-                name = module.lstrip(".")
-                yield Import(len(module) - len(name), name)
+                yield Read(module, (), binding=importing(module))
+            elif following.name == "LOAD_GLOBAL":
+                yield Read(following.argument[0], (), imports=True)
+
+
+def importing(module: str) -> Import:
+    """The import of a module by its name, which may begin with dots."""
+    name = module.lstrip(".")
+    return Import(len(module) - len(name), name)
 
 
 def _from_imports(steps: list[Step], at: int, module: Import) -> Iterator[tuple[str, Import]]:

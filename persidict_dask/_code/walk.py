@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import Any
 
 from persidict_dask._code.inert import is_inert
 from persidict_dask._code.looks import is_fixed
+from persidict_dask._code.places import relative_location
 from persidict_dask._code.state import MISSING
 from persidict_dask._code.uses import BELOW, WRITTEN, use_by_kind
 from persidict_dask._code.watch import Watches
@@ -48,9 +51,11 @@ class CodeWalker(Walker):
         self.more_ignored: set[str] = set()
         self.uses: list[tuple[Any, int]] = []
         self.assigned: set[Any] = set()
+        self.stored: set[str] = set()
         self.is_dynamic = False
         self.hidden: frozenset[type] = frozenset()
         self.label = ""
+        self.namespace: Mapping[str, Any] = {}
         self.is_global = False
         self._members: dict[type, Mapping[str, Any]] = {}
         self._data: dict[int, Data] = {}
@@ -73,6 +78,8 @@ class CodeWalker(Walker):
         if is_inert(obj):
             return frame(b"inert", self.known_class(type(obj)))
         self._settings_of(obj)
+        if isinstance(obj, PurePath) and (located := relative_location(obj, self.namespace)):
+            return located
         if self.watches is None or self._quiet or is_fixed(obj):
             return super().handle(obj)
         before = self.watches.thing(obj, self.label, is_global=self.is_global)
@@ -80,8 +87,16 @@ class CodeWalker(Walker):
             return self._content(obj, self.watches)
         if isinstance(obj, type):
             self._members[obj] = vars(obj) if before is obj else before
-            before = obj
+            return self._class(obj)
         return super().handle(before)
+
+    def _class(self, cls: type) -> bytes:
+        outer = self.namespace
+        self.namespace = getattr(sys.modules.get(cls.__module__), "__dict__", {})
+        try:
+            return super().handle(cls)
+        finally:
+            self.namespace = outer
 
     def members(self, cls: type) -> Mapping[str, Any]:
         """What a class holds, as it was before runs changed it."""
@@ -161,14 +176,17 @@ class CodeWalker(Walker):
             self.hidden = frozenset()
 
     @contextmanager
-    def reading(self, label: str, *, is_global: bool) -> Iterator[None]:
-        """Let what is met meanwhile be known by this name."""
-        outer = self.label, self.is_global
+    def reading(
+        self, label: str, namespace: Mapping[str, Any] | None, *, is_global: bool
+    ) -> Iterator[None]:
+        """Let what is met meanwhile be known by this name, and stand in this module."""
+        outer = self.label, self.is_global, self.namespace
         self.label, self.is_global = label, is_global
+        self.namespace = self.namespace if namespace is None else namespace
         try:
             yield
         finally:
-            self.label, self.is_global = outer
+            self.label, self.is_global, self.namespace = outer
 
     def is_ignored(self, label: str) -> bool:
         """Is that a global that does not count?"""
@@ -190,8 +208,11 @@ class CodeWalker(Walker):
         if self.is_dynamic:
             return self.watches.keys()
         values = [value for value, use in self.uses if use == WRITTEN]
-        inside = [value for value, use in self.uses if use == BELOW]
-        found = {*self.watches.reachable([*values, *self.watches.definitions()])}
-        for value in inside:
-            found.update(self.watches.reachable(self.watches.parts(value)))
+        for value in (value for value, use in self.uses if use == BELOW):
+            values += self.watches.parts(value)
+        definitions = set(self.watches.definitions())
+        for key in definitions:  # what they hold is changed by what they do
+            values += self.watches.parts_of(key)
+        found = {*self.watches.reachable(values)} - definitions
+        found |= {key for key in definitions if self.watches.has_part(key, self.stored)}
         return frozenset(found | (self.assigned & self.watches.keys()))

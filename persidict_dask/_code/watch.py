@@ -148,16 +148,24 @@ class Watches:
         return frozenset(self._things)
 
     def definitions(self) -> Iterator[Any]:
-        """Functions and classes: what they hold may be changed by what they do."""
-        for watched in self._things.values():
-            if watched.known.kind.is_code:
-                yield watched.known.thing
+        """Keys of functions and classes."""
+        return (key for key, watched in self._things.items() if watched.known.kind.is_code)
 
     def parts(self, obj: Any) -> Look:
         """What is inside of a thing, or of a tuple; nothing for others."""
         if isinstance(obj, (tuple, frozenset)):
             return tuple(obj)
-        return self._things[id(obj)].seen if id(obj) in self._things else ()
+        return self.parts_of(id(obj)) if id(obj) in self._things else ()
+
+    def parts_of(self, key: Any) -> Look:
+        """What is inside of the thing with a key."""
+        return self._things[key].seen
+
+    def has_part(self, key: Any, names: set[str]) -> bool:
+        """Has a function or class a part of one of these names?"""
+        seen = self._things[key].seen
+        own = (part[1] if isinstance(part, tuple) else part for part in seen[: len(seen) // 2])
+        return not names.isdisjoint(own)
 
     def reachable(self, values: Iterable[Any]) -> Iterator[Any]:
         """Keys of the things among values and all that is inside of them."""

@@ -48,6 +48,8 @@ _LIBRARIES: dict[str, dict[str, Handler]] = {
     "fsspec": elsewhere.FSSPEC_HANDLERS,
     "multiprocessing": elsewhere.MULTIPROCESSING_HANDLERS,
     "diskcache": elsewhere.CACHE_HANDLERS,
+    "boto3": dict.fromkeys(("Session", "ServiceResource"), objects.serving),
+    "botocore": dict.fromkeys(("Session", "BaseClient"), objects.serving),
     "persidict": {"PersiDict": objects.store},
     "toolz": {"curry": known_by("func", "args", "keywords")},
     "cytoolz": {"curry": known_by("func", "args", "keywords")},

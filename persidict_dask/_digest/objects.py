@@ -8,7 +8,7 @@ import pathlib
 import types
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from persidict_dask._digest.frame import frame_all
 from persidict_dask._digest.named import by_library
@@ -59,8 +59,18 @@ def built_in(walker: Walker, function: Any) -> bytes:
 
 def member(walker: Walker, obj: enum.Enum) -> bytes:
     """An enum member: its class, its name and its value."""
-    parts = (class_of(walker, obj), walker.token(obj._name_), walker.at(".value", obj._value_))
+    more = [(key, value) for key, value in vars(obj).items() if key not in OF_MEMBERS]
+    parts = (
+        class_of(walker, obj),
+        walker.token(obj._name_),
+        walker.at(".value", obj._value_),
+        walker.attributes(b"attributes", more) if more else b"",
+    )
     return frame_all(b"enum", parts)
+
+
+OF_MEMBERS: Final = frozenset({"_name_", "_value_", "__objclass__", "_sort_order_"})
+"""Attributes that each member of an enumeration has."""
 
 
 def fields(walker: Walker, obj: Any) -> bytes:
@@ -125,6 +135,11 @@ def delayed(walker: Walker, obj: Any) -> bytes:
     if not callable(obj._obj):
         return collection(walker, obj)
     return known_by("_obj", "_pure", "_nout")(walker, obj)
+
+
+def serving(_: Walker, obj: Any) -> bytes:
+    """Sessions and clients of a service hold connections and credentials."""
+    raise refuse(obj, "it serves code, and is no data")
 
 
 def collection(_: Walker, obj: Any) -> bytes:
