@@ -9,11 +9,18 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import import_module
 from time import perf_counter
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from persidict import NonEmptySafeStrTuple
+from persidict_dask._arrival import (
+    agreed,
+    expectation,
+    imported,
+    known_here,
+    resolved,
+    warn_of_other_code,
+)
 from persidict_dask._code import Fingerprint, fingerprint
 from persidict_dask._defaults import default_policy
 from persidict_dask._difference import difference
@@ -60,6 +67,7 @@ class PersistedFunction(Generic[P, R]):
     __name__: str
     __qualname__: str
     __module__: str
+    _expected: str | None = None  # the code that the sender has, if it came from elsewhere
 
     def __init__(
         self,
@@ -85,13 +93,15 @@ class PersistedFunction(Generic[P, R]):
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         if not self._options.enabled or is_inferring():
             return self.__wrapped__(*self._instance, *args, **kwargs)
-        call = self._call(args, kwargs)
+        return self._answer(self._call(args, kwargs))  # type: ignore[no-any-return]
+
+    def _answer(self, call: Call) -> Any:
         found = self._load(call)
         if found is MISSING:
-            return self._fly(call)  # type: ignore[no-any-return]
+            return self._fly(call)
         if self._is_to_be_verified():
             self._compare(call, found, self._called(call))
-        return found  # type: ignore[no-any-return]
+        return found
 
     def key_of(self, /, *args: P.args, **kwargs: P.kwargs) -> NonEmptySafeStrTuple:
         """Return the key of the call's result: name, digest of the code, digest of the arguments.
@@ -153,7 +163,7 @@ class PersistedFunction(Generic[P, R]):
         Like `client.map`; `kwargs` go to each call. All keys are looked up first, by a listing
         where that costs less; equal calls are one. Only what is missing is submitted.
         """
-        return submit_all(self, client, list(zip(*iterables, strict=False)), kwargs)
+        return submit_all(self, client, iterables, kwargs)
 
     def stats(self) -> FunctionStats:
         """Return hits, misses, times and sizes of the function in this process."""
@@ -170,7 +180,10 @@ class PersistedFunction(Generic[P, R]):
         for name in self._options.ignore:
             arguments.pop(name, None)
         digests = digest_arguments(arguments, self._options.by_value)
-        key = NonEmptySafeStrTuple(self._options.name, self._code_digits, digest(digests))
+        code = self._code_digits
+        if self._expected not in (None, code):
+            warn_of_other_code(self)
+        key = NonEmptySafeStrTuple(self._options.name, code, digest(digests))
         return Call(key, args, kwargs, arguments, digests)
 
     def _bound(self, args: Any, kwargs: Any) -> dict[str, Any]:
@@ -287,7 +300,7 @@ class PersistedFunction(Generic[P, R]):
     @property
     def _code(self) -> Fingerprint:
         if self._shipped_code is not None:
-            return self._shipped_code
+            return agreed(self._shipped_code, self.__wrapped__, self._options.by_value)
         return fingerprint(self.__wrapped__, by_value=self._options.by_value)
 
     @property
@@ -346,11 +359,12 @@ class PersistedFunction(Generic[P, R]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._instance:
-            return getattr, (self._instance[0], self.__name__)
+            return _bound, (self._instance[0], self.__name__, expectation(self))
         if _is_importable(self):
-            return _imported, (self.__module__, self.__qualname__, self._results.ref)
+            place = self.__module__, self.__qualname__
+            return imported, (*place, self._results.ref, expectation(self))
         needs_code = self._options.enabled and self._options.version is None
-        code = self._code if needs_code else None
+        code = (self._shipped_code or self._code) if needs_code else None
         names = {name: getattr(self, name, None) for name in _SHIPPED_NAMES}
         return _rebuilt, (
             type(self),
@@ -376,9 +390,6 @@ class Call:
     digests: dict[str, str]
 
 
-_known: dict[tuple[Any, ...], PersistedFunction[Any, Any]] = {}
-
-
 def real_signature(function: Any) -> inspect.Signature:
     """Return the signature of what is really called, whatever a decorator lets it look like.
 
@@ -394,26 +405,28 @@ def _names_of(function: Any) -> dict[str, Any]:
 
 
 def _is_importable(function: PersistedFunction[Any, Any]) -> bool:
-    """True if another process gets this very object by importing its module."""
+    """True if another process gets this function and its settings by importing its module."""
     if function.__module__ == "__main__" or "<" in function.__qualname__:
         return False
     try:
-        return _resolved(function.__module__, function.__qualname__) is function
+        found = resolved(function.__module__, function.__qualname__)
+        return found is function or _has_arrived_for(found, function)
     except (ImportError, AttributeError):
         return False
 
 
-def _resolved(module: str, qualname: str) -> Any:
-    return functools.reduce(getattr, qualname.split("."), import_module(module))
+def _has_arrived_for(found: Any, function: PersistedFunction[Any, Any]) -> bool:
+    """True if the function was made from what was found, by `imported`; it may travel on."""
+    same = function._expected is not None and found.__wrapped__ is function.__wrapped__
+    return same and found._options is function._options
 
 
-def _imported(module: str, qualname: str, ref: StoreRef) -> Any:
-    """Find a persisted function by its name, with the store that the sender uses."""
-    function = _resolved(module, qualname)
-    if function._results.ref == ref:
-        return function
-    key = (ref, module, qualname)
-    return _known.setdefault(key, type(function)(function.__wrapped__, ref, function._options))
+def _bound(instance: Any, name: str, expected: str | None) -> Any:
+    """Find a persisted method of an instance."""
+    method = getattr(instance, name)
+    if isinstance(method, PersistedFunction):
+        method._expected = expected  # it was made just now
+    return method
 
 
 def _rebuilt(
@@ -429,6 +442,7 @@ def _rebuilt(
     The function itself may be incomplete yet, if it refers to the persisted one.
     """
     made = cls(function, ref, options, code=code, names=names)
+    made._expected = None if code is None else code.hexdigest[:_CODE_DIGITS]
     try:
         validate = options.validate and fingerprint(options.validate).hexdigest
         retry = options.retry and digest(options.retry)
@@ -437,4 +451,4 @@ def _rebuilt(
     if code is None:
         return made
     same = (ref, replace(options, validate=None, retry=None), validate, retry, code.hexdigest)
-    return _known.setdefault(same, made)
+    return known_here.setdefault(same, made)

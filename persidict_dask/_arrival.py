@@ -1,0 +1,89 @@
+"""Functions that come from another process: is the code here the code that the sender has?"""
+
+from __future__ import annotations
+
+import functools
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+from persidict_dask._code import Fingerprint, fingerprint
+from persidict_dask._errors import UnstableKeyError
+from persidict_dask._stores import StoreRef
+from persidict_dask._warn import warn_everywhere
+
+known_here: dict[tuple[Any, ...], Any] = {}
+"""Persisted functions that were made for what has arrived, once per process."""
+
+
+def resolved(module: str, qualname: str) -> Any:
+    """Return what a module has under a qualified name."""
+    return functools.reduce(getattr, qualname.split("."), import_module(module))
+
+
+def imported(module: str, qualname: str, ref: StoreRef, expected: str | None = None) -> Any:
+    """Find a persisted function by its name, with the store that the sender uses."""
+    function = resolved(module, qualname)
+    if function._results.ref == ref and _is_as_expected(function, expected):
+        return function
+    key = (ref, module, qualname, expected)
+    known = known_here.get(key)
+    if known is None or known.__wrapped__ is not function.__wrapped__:
+        known = known_here[key] = type(function)(function.__wrapped__, ref, function._options)
+        known._expected = expected
+    return known
+
+
+def expectation(function: Any) -> str | None:
+    """Return what the code of a function should be wherever it is sent; `None` if no key has it."""
+    if function._expected is not None or not function._options.enabled:
+        return function._expected  # type: ignore[no-any-return]
+    with suppress(UnstableKeyError):
+        return function._code_digits  # type: ignore[no-any-return]
+    return None
+
+
+def _is_as_expected(function: Any, expected: str | None) -> bool:
+    """True unless the code here is known to be other code."""
+    return expected is None or expectation(function) in (None, expected)
+
+
+def agreed(sent: Fingerprint, function: Any, by_value: tuple[str, ...]) -> Fingerprint:
+    """Return the fingerprint that came with a function, if it is that of what runs here.
+
+    The function has travelled, but not the modules that it uses. What was made differently
+    on the way counts as it was sent.
+    """
+    try:
+        here = fingerprint(function, by_value=by_value)
+    except UnstableKeyError:
+        return sent
+    return here if _others(sent, here) else sent
+
+
+def _others(sent: Fingerprint, here: Fingerprint) -> list[str]:
+    """Name what both know and what is not the same, of that which does not travel."""
+    known = here.components
+    return [
+        name
+        for name, seen in sent.components.items()
+        if known.get(name, seen) != seen and not _travels(name)
+    ]
+
+
+def _travels(component: str) -> bool:
+    _, _, name = component.partition(" ")
+    return name.startswith("__main__.") or "<" in name
+
+
+def warn_of_other_code(function: Any) -> None:
+    """Say that the code that runs here is not what the sender has."""
+    sent = function._shipped_code
+    others = _others(sent, function._code) if sent is not None else []
+    what = f" ({', '.join(others)})" if others else ""
+    warn_everywhere(
+        f"{function._options.name}: a worker has other code than the process that has sent the "
+        f"call{what}: a module that was edited since the worker has imported it, or another "
+        "version of a library. The worker runs what it has; the result is stored as that of the "
+        "code of the worker, and not where the sender looks for it"
+    )
