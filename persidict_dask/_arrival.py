@@ -34,6 +34,12 @@ def imported(module: str, qualname: str, ref: StoreRef, expected: str | None = N
     return known
 
 
+def has_arrived_for(found: Any, function: Any) -> bool:
+    """True if the function was made from what was found, by `imported`; it may travel on."""
+    same = function._expected is not None and found.__wrapped__ is function.__wrapped__
+    return same and found._options is function._options
+
+
 def expectation(function: Any) -> str | None:
     """Return what the code of a function should be wherever it is sent; `None` if no key has it."""
     if function._expected is not None or not function._options.enabled:

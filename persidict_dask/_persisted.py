@@ -16,6 +16,7 @@ from persidict import NonEmptySafeStrTuple
 from persidict_dask._arrival import (
     agreed,
     expectation,
+    has_arrived_for,
     imported,
     known_here,
     resolved,
@@ -410,15 +411,9 @@ def _is_importable(function: PersistedFunction[Any, Any]) -> bool:
         return False
     try:
         found = resolved(function.__module__, function.__qualname__)
-        return found is function or _has_arrived_for(found, function)
+        return found is function or has_arrived_for(found, function)
     except (ImportError, AttributeError):
         return False
-
-
-def _has_arrived_for(found: Any, function: PersistedFunction[Any, Any]) -> bool:
-    """True if the function was made from what was found, by `imported`; it may travel on."""
-    same = function._expected is not None and found.__wrapped__ is function.__wrapped__
-    return same and found._options is function._options
 
 
 def _bound(instance: Any, name: str, expected: str | None) -> Any:

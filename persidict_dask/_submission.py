@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from numbers import Number
@@ -205,7 +205,7 @@ def _names(key: Any, size: int) -> tuple[list[Any] | None, str | None]:
 # -- what is stored -------------------------------------------------------------------------------
 
 
-def _stored(function: Any, keys: Collection[NonEmptySafeStrTuple]) -> set[NonEmptySafeStrTuple]:
+def _stored(function: Any, keys: set[NonEmptySafeStrTuple]) -> set[NonEmptySafeStrTuple]:
     """Return those keys that have a result; none is read unless there is something to check."""
     listed = _listed(function, keys)
     options = function._options
@@ -227,9 +227,7 @@ def _each(
         yield from threads.map(look, keys)
 
 
-def _listed(
-    function: Any, wanted: Collection[NonEmptySafeStrTuple]
-) -> set[NonEmptySafeStrTuple] | None:
+def _listed(function: Any, wanted: set[NonEmptySafeStrTuple]) -> set[NonEmptySafeStrTuple] | None:
     """Return those keys that a listing finds; `None` if it is cheaper to ask for each."""
     if len(wanted) <= _FEW:
         return None
