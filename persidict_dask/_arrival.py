@@ -12,8 +12,7 @@ from persidict_dask._errors import UnstableKeyError
 from persidict_dask._stores import StoreRef
 from persidict_dask._warn import warn_everywhere
 
-known_here: dict[tuple[Any, ...], Any] = {}
-"""Persisted functions that were made for what has arrived, once per process."""
+_known: dict[tuple[Any, ...], Any] = {}
 
 
 def resolved(module: str, qualname: str) -> Any:
@@ -27,11 +26,28 @@ def imported(module: str, qualname: str, ref: StoreRef, expected: str | None = N
     if function._results.ref == ref and _is_as_expected(function, expected):
         return function
     key = (ref, module, qualname, expected)
-    known = known_here.get(key)
-    if known is None or known.__wrapped__ is not function.__wrapped__:
-        known = known_here[key] = type(function)(function.__wrapped__, ref, function._options)
-        known._expected = expected
-    return known
+    found = _known.get(key)
+    if found is None or found.__wrapped__ is not function.__wrapped__:
+        found = _known[key] = type(function)(function.__wrapped__, ref, function._options)
+        found._expected = expected
+    return found
+
+
+def known(key: tuple[Any, ...], made: Any) -> Any:
+    """Return one function per process for all equal ones that have come with their code.
+
+    The first may hold on to what a module had before it was loaded again; then the next serves.
+    """
+    found = _known.setdefault(key, made)
+    if found is not made and not _agrees(found):
+        found = _known[key] = made
+    return found
+
+
+def _agrees(function: Any) -> bool:
+    with suppress(UnstableKeyError):
+        return function._code_digits == function._expected  # type: ignore[no-any-return]
+    return True
 
 
 def has_arrived_for(found: Any, function: Any) -> bool:

@@ -18,7 +18,7 @@ from persidict_dask._arrival import (
     expectation,
     has_arrived_for,
     imported,
-    known_here,
+    known,
     resolved,
     warn_of_other_code,
 )
@@ -445,5 +445,6 @@ def _rebuilt(
         return made
     if code is None:
         return made
-    same = (ref, replace(options, validate=None, retry=None), validate, retry, code.hexdigest)
-    return known_here.setdefault(same, made)
+    identity = code.hexdigest, *code.components  # equal code of other modules is not this
+    same = (ref, replace(options, validate=None, retry=None), validate, retry, *identity)
+    return known(same, made)

@@ -119,8 +119,7 @@ class _Submission:
         load = partial(_each, function, partial(read, function))
         batch = Batch(self._client, load, loading(function, self._kwargs), options)
         return {
-            # the name is its own: under that of the call the cluster may have an older result
-            ident: batch.add(call.name or f"hit-{self._name(call)}-{uuid4().hex}", *call[:2])
+            ident: batch.add(call.name or self._hit_name(call), call.key, call.args)
             for ident, call in wanted.items()
             if call.key in stored
         }
@@ -147,6 +146,11 @@ class _Submission:
         """Name a call by its content and store: equal calls are one task of a cluster."""
         prefix = self._prefix or call.key[0]
         return f"{prefix}-{digest(self._function._results.token, *call.key)}"
+
+    def _hit_name(self, call: _Call) -> str:
+        """Name the task of a hit; under the name of a call the cluster may have an older result."""
+        kind = "" if self._prefix else "hit-"  # loading takes other times than running
+        return f"{kind}{self._name(call)}-{uuid4().hex}"
 
     def _task_name(self, call: _Call) -> str:
         """Name the task of a call that has no result: one that is over already has another's."""
