@@ -195,7 +195,7 @@ def test_hits_survive_the_loss_of_workers(store):
     for x in range(3):
         seven(x)
     with (
-        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as other,
     ):
         futures = seven.map(other, range(3))
@@ -206,8 +206,9 @@ def test_hits_survive_the_loss_of_workers(store):
         assert [future.status for future in futures] == ["finished"] * 3
         assert other.gather(futures) == [0, 7, 14]
         assert other.submit(sum, futures).result() == 21
+        held = other.who_has([hit.sent() for hit in futures]).values()
         with contextlib.suppress(Exception):
-            other.run(os._exit, 1)
+            other.run(os._exit, 1, workers=[max(held)[0]])
         assert other.submit(sum, futures, pure=False).result(timeout=60) == 21
         assert other.gather(futures) == [0, 7, 14]
 
