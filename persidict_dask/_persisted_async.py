@@ -37,7 +37,9 @@ class PersistedCoroutineFunction(PersistedFunction[P, R]):
     ) -> Any:
         if not self._options.enabled or is_inferring():
             return await self._plain(*self._instance, *args, **kwargs)
-        call = self._call(args, kwargs)
+        return await self._answer(self._call(args, kwargs))
+
+    async def _answer(self, call: Call) -> Any:
         found = await in_thread(self._load, call)
         if found is MISSING:
             steps = self._steps(call)

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
+from persidict_dask._arrival import has_arrived_for, known, resolved
 from persidict_dask._code import Fingerprint, fingerprint
 from persidict_dask._digest import digest
 from persidict_dask._errors import UnstableKeyError
+from persidict_dask._function_code import CODE_DIGITS
 from persidict_dask._pickler import goes_by_name
 from persidict_dask._stores import StoreRef
 
-_known: dict[tuple[Any, ...], Any] = {}
-
 
 def is_found_by_name(function: Any) -> bool:
-    """True if the receiver of a pickle gets this very object from its module."""
+    """True if the receiver of a pickle gets this function and its settings from its module."""
     if "<" in function.__qualname__ or not goes_by_name(function.__module__):
         return False
     try:
-        return _resolved(function.__module__, function.__qualname__) is function
+        found = resolved(function.__module__, function.__qualname__)
+        return found is function or has_arrived_for(found, function)
     except (ImportError, AttributeError):
         return False
 
 
-def _resolved(module: str, qualname: str) -> Any:
-    return functools.reduce(getattr, qualname.split("."), import_module(module))
-
-
-def imported(module: str, qualname: str, ref: StoreRef) -> Any:
-    """Find a persisted function by its name, with the store that the sender uses."""
-    function = _resolved(module, qualname)
-    if function._results.ref == ref:
-        return function
-    key = (ref, module, qualname)
-    return _known.setdefault(key, type(function)(function.__wrapped__, ref, function._options))
+def bound(instance: Any, name: str, expected: str | None) -> Any:
+    """Find a persisted method of an instance."""
+    method = getattr(instance, name)
+    if hasattr(method, "_expected"):
+        method._expected = expected  # it was made just now
+    return method
 
 
 def rebuilt(
@@ -52,6 +46,7 @@ def rebuilt(
     The function itself may be incomplete yet, if it refers to the persisted one.
     """
     made = cls(function, ref, options, code=code, names=names)
+    made._expected = None if code is None else code[""].hexdigest[:CODE_DIGITS]
     try:
         validate = options.validate and fingerprint(options.validate).hexdigest
         retry = options.retry and digest(options.retry)
@@ -59,5 +54,6 @@ def rebuilt(
         return made
     if code is None:
         return made
-    same = (ref, replace(options, validate=None, retry=None), validate, retry, code[""].hexdigest)
-    return _known.setdefault(same, made)
+    identity = code[""].hexdigest, *code[""].components  # equal code of other modules is not this
+    same = (ref, replace(options, validate=None, retry=None), validate, retry, *identity)
+    return known(same, made)
