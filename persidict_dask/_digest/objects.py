@@ -7,8 +7,8 @@ import enum
 import pathlib
 import types
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from persidict_dask._digest.frame import frame_all
 from persidict_dask._digest.named import by_library
@@ -59,18 +59,25 @@ def built_in(walker: Walker, function: Any) -> bytes:
 
 def member(walker: Walker, obj: enum.Enum) -> bytes:
     """An enum member: its class, its name and its value."""
-    more = [(key, value) for key, value in vars(obj).items() if key not in OF_MEMBERS]
+    more = added_to_member(obj, vars(obj))
     parts = (
         class_of(walker, obj),
         walker.token(obj._name_),
         walker.at(".value", obj._value_),
-        walker.attributes(b"attributes", more) if more else b"",
+        walker.attributes(b"attributes", more.items()) if more else b"",
     )
     return frame_all(b"enum", parts)
 
 
-OF_MEMBERS: Final = frozenset({"_name_", "_value_", "__objclass__", "_sort_order_"})
-"""Attributes that each member of an enumeration has."""
+def added_to_member(member: enum.Enum, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the attributes was assigned to a member of an enumeration after it was made.
+
+    What its class makes of the value follows from that, and is lost where the class is shipped.
+    """
+    makers = (b for b in type(member).__mro__ if b.__module__ not in ("enum", "builtins"))
+    if any({"__init__", "__new_member__"} & vars(maker).keys() for maker in makers):
+        return {}
+    return {k: v for k, v in attributes.items() if not (k[0] == k[-1] == "_")}
 
 
 def fields(walker: Walker, obj: Any) -> bytes:

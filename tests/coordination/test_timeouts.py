@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -40,7 +41,7 @@ def d(tmp_path):
 
 
 @pytest.mark.parametrize("what", WAITS)
-@pytest.mark.parametrize("timeout", [-1, -0.001, float("-inf"), float("nan")])
+@pytest.mark.parametrize("timeout", [-1, -0.001, float("-inf"), timedelta(seconds=-1)])
 def test_d11_a_timeout_that_is_none(d, what, timeout):
     """`-1` means for ever in the standard library, and a moment ago in other places."""
     with pytest.raises(ValueError, match=r"from 0 on, not .*None waits"):
@@ -49,13 +50,15 @@ def test_d11_a_timeout_that_is_none(d, what, timeout):
 
 
 @pytest.mark.parametrize("what", WAITS)
-@pytest.mark.parametrize("timeout", ["1", True, [1]])
+@pytest.mark.parametrize("timeout", ["1", True, [1], float("nan")])
 def test_d11_a_timeout_of_another_kind(d, what, timeout):
-    with pytest.raises(TypeError, match="a number of seconds or None"):
+    """Of a wrong type, or no number at all."""
+    error = ValueError if isinstance(timeout, float) else TypeError
+    with pytest.raises(error, match="a timeout is a number of seconds or a timedelta, not"):
         WAITS[what](d, timeout)
 
 
 @pytest.mark.parametrize("what", WAITS)
-@pytest.mark.parametrize("timeout", [0, 0.0, 5, float("inf"), None])
+@pytest.mark.parametrize("timeout", [0, 0.0, 5, timedelta(seconds=5), float("inf"), None])
 def test_d11_timeouts_that_are_some(d, what, timeout):
     WAITS[what](d, timeout)
