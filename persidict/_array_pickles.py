@@ -9,6 +9,7 @@ import numpy as np
 from joblib import numpy_pickle
 
 from persidict._buffers import Buffer, joined
+from persidict.reducers import current_reducer
 
 _SMALL = 1 << 16  # bytes; what is smaller is copied, and does not keep the whole buffer alive
 
@@ -47,6 +48,10 @@ class _Chunks:
 
 class _Pickler(numpy_pickle.NumpyPickler):  # type: ignore[misc]
     """Writes what joblib's does; the memory of contiguous arrays is not copied piece by piece."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        reducer = current_reducer()
+        return NotImplemented if reducer is None else reducer(obj)
 
     def save(self, obj: Any) -> Any:
         if type(obj) is not np.ndarray or not _is_plain(obj):

@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from persidict._buffers import Buffer
+from persidict.reducers import current_reducer
 from persidict.safe_chars import contains_unsafe_chars
 
 BUILT_IN_FORMATS = ("pkl", "json")
@@ -161,12 +162,16 @@ class _PlainPickler(pickle.Pickler):
     To the byte, but for the batches that large dicts, lists and sets are cut into.
     """
 
+    def __init__(self, file: Any) -> None:
+        super().__init__(file)
+        self._reducer = current_reducer()
+
     def reducer_override(self, obj: Any) -> Any:
         numpy = sys.modules.get("numpy")
         # without defaults, this would fail while another thread is still importing numpy
         if numpy is not None and any(type(obj) is getattr(numpy, n, None) for n in _ARRAYS):
             raise _HoldsArray
-        return NotImplemented
+        return NotImplemented if self._reducer is None else self._reducer(obj)
 
 
 def _pickled(value: Any) -> Buffer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -21,7 +22,7 @@ def read_ahead(
     """Yield `read(each)` in order, some of them read ahead by threads.
 
     Args:
-        read: called in threads.
+        read: called in threads, in the context of the caller.
         wanted: arguments of `read`, with the bytes that each result is expected to take.
         threads: of which twice as many results are read ahead at most,
         most_bytes: and never more than that, but for a single result that is larger.
@@ -35,7 +36,7 @@ def read_ahead(
                     first, its_size = ahead.popleft()
                     yield first.result()
                     taken -= its_size
-                ahead.append((pool.submit(read, each), size))
+                ahead.append((pool.submit(copy_context().run, read, each), size))
                 taken += size
             while ahead:
                 yield ahead.popleft()[0].result()

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -146,7 +147,7 @@ def _a_few_at_once(
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         running = []
         for number, part in arguments:
-            running.append(threads.submit(act, number, part))
+            running.append(threads.submit(copy_context().run, act, number, part))
             if len(running) == _AT_ONCE:
                 yield running.pop(0).result()
         for each in running:

@@ -15,7 +15,8 @@ from persidict_dask._explanation import Change, Explanation
 from persidict_dask._install import Installed, install, worker_store
 from persidict_dask._persist import persist
 from persidict_dask._persisted import PersistedFunction
-from persidict_dask._stats import FunctionStats, process_stats
+from persidict_dask._savings import process_stats
+from persidict_dask._stats import FunctionStats
 from persidict_dask._stores import StoreRef, open_store
 from persidict_dask.cluster import Stats, stats
 from persidict_dask.coordination import (

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -18,7 +18,6 @@ from persidict import NonEmptySafeStrTuple
 from persidict_dask import _claims
 from persidict_dask._claims import Claim, Claims, Held
 from persidict_dask._waiting import Away, current_task, step_aside
-from persidict_dask._warn import warn_caller
 
 MISSING: Final = object()
 """There is no result."""
@@ -114,7 +113,12 @@ def _being_inside(ident: Ident) -> Iterator[None]:
         _inside.reset(token)
 
 
-def steps(ident: Ident, claims: Callable[[], Claims | None], load: Callable[[], Any]) -> Steps:
+def steps(
+    ident: Ident,
+    claims: Callable[[], Claims | None],
+    load: Callable[[], Any],
+    report: Callable[[BaseException], None],
+) -> Steps:
     """Run a call of which there is no result yet, unless others do; return the result.
 
     If they fail, the first of those who have waited runs it.
@@ -123,12 +127,13 @@ def steps(ident: Ident, claims: Callable[[], Claims | None], load: Callable[[], 
         ident: the call.
         claims: returns those by which other processes know of it; none for a store in memory.
         load: returns the result, or `MISSING`.
+        report: told of what the store fails with at the claims; the call runs all the same.
     """
     while True:
         landing, is_ours = _flights.join(ident)
         if is_ours:
             try:
-                return (yield from _lead(ident, claims, load))
+                return (yield from _lead(ident, claims, load, report))
             finally:
                 _flights.leave(ident)
         yield Join(landing)
@@ -137,7 +142,12 @@ def steps(ident: Ident, claims: Callable[[], Claims | None], load: Callable[[], 
             return found
 
 
-def _lead(ident: Ident, claims: Callable[[], Claims | None], load: Callable[[], Any]) -> Steps:
+def _lead(
+    ident: Ident,
+    claims: Callable[[], Claims | None],
+    load: Callable[[], Any],
+    report: Callable[[BaseException], None],
+) -> Steps:
     """Run the call for all in this process, unless another process does."""
     held: Held | None = None
     try:
@@ -145,8 +155,8 @@ def _lead(ident: Ident, claims: Callable[[], Claims | None], load: Callable[[], 
             is_alone = False
             try:
                 held, is_alone = yield from _claim_if_possible(ident[1], claims)
-            except _NoClaimError as error:  # a call that can run shall not fail for that
-                warn_caller(f"others may run the same call at the same time: {error.__cause__}")
+            except _NoClaimError as failed:  # a call that can run shall not fail for that
+                report(failed.error)
                 is_alone = True
             # somebody may have finished between our first look and now
             found = yield Do(load)
@@ -167,12 +177,16 @@ def _lead(ident: Ident, claims: Callable[[], Claims | None], load: Callable[[], 
 class _NoClaimError(Exception):
     """The store has failed at the claims."""
 
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
 
 def _asked(call: Callable[[], Any]) -> Steps:
     try:
         return (yield Do(call))
     except Exception as error:
-        raise _NoClaimError from error
+        raise _NoClaimError(error) from error
 
 
 def _claim_if_possible(
@@ -253,7 +267,8 @@ def _carry_out(step: Any, compute: Callable[[], Any], away: Away) -> Any:
     if isinstance(step, Do):
         return step.call()
     if isinstance(step, Compute):
-        try:  # without a place: the task that has got it may wait for this very call
+        away.end(waits=False)  # the task that has got the place may wait for this very call
+        try:
             with _being_inside(step.ident):
                 return compute()
         except BaseException as error:
@@ -318,9 +333,10 @@ async def in_thread(call: Callable[..., Any], *args: Any) -> Any:
     """Ask the store without blocking the event loop.
 
     In threads of its own: those of the loop may all wait for coroutines that wait for the store.
+    They know the worker whose task it is.
     """
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_threads(os.getpid()), partial(call, *args))
+    loop, context = asyncio.get_running_loop(), copy_context()
+    return await loop.run_in_executor(_threads(os.getpid()), partial(context.run, call, *args))
 
 
 @cache

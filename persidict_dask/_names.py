@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from persidict import replace_unsafe_chars
 from persidict_dask._digest import digest
+from persidict_dask._origin import known_as
 
+MAIN = "__main__"
 _LONGEST = 120
 
 
 def name_of(function: Any) -> str:
     """Return module and qualified name of a function; of its class, if it is another object."""
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}.{named.__qualname__}"
+    named = named_by(function)
+    return f"{known_as(named.__module__)}.{named.__qualname__}"
+
+
+def named_by(function: Any) -> Any:
+    """Return what has the name of a callable: itself, the function of a partial, or its class."""
+    if isinstance(function, functools.partial):
+        return named_by(function.func)
+    has_names = hasattr(function, "__qualname__") and hasattr(function, "__module__")
+    return function if has_names else type(function)
 
 
 def safe_name(name: str) -> str:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
-import importlib.util
 import inspect
 import os
-import site
 import sys
-import sysconfig
 import types
 from importlib.machinery import EXTENSION_SUFFIXES
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from persidict_dask._installed import file_of, installed, is_of_python, unit_of
 
 PROJECT = "project"
 LIBRARY = "library"
 PYTHON = "python"
 
-_OURS = frozenset({"persidict", "persidict_dask"})  # by version, also in an editable install
+_OURS: Final = frozenset({"persidict", "persidict_dask"})  # by version, also if editable
+_OF_PYTHON: Final = sys.stdlib_module_names | frozenset(sys.builtin_module_names)
+_MAIN: Final = "__main__"
 
 
 class Origin(NamedTuple):
@@ -42,12 +43,32 @@ def module_of(obj: Any) -> str:
 
     Not `__module__` of a function: `functools.wraps` copies that from another one.
     """
+    if isinstance(obj, types.MethodType):
+        return module_of(obj.__func__)
     if isinstance(obj, types.ModuleType):
-        return obj.__name__
+        return known_as(obj.__name__)
     if isinstance(obj, types.FunctionType):
-        return str(obj.__globals__.get("__name__", "__main__"))
+        return known_as(str(obj.__globals__.get("__name__", _MAIN)))
     module = getattr(getattr(obj, "__objclass__", obj), "__module__", None)
-    return module if isinstance(module, str) else "builtins"  # some types have a descriptor there
+    if not isinstance(module, str):  # some types have a descriptor there
+        return "builtins"
+    if module not in sys.modules and isinstance(obj, type):
+        return _module_of_compiled(obj, module)
+    return known_as(module)
+
+
+def known_as(module: str) -> str:
+    """The name of a module; children of `multiprocessing` know the script by another one."""
+    return _MAIN if module == "__mp_main__" else module
+
+
+@functools.lru_cache(maxsize=64)
+def _module_of_compiled(cls: type, module: str) -> str:
+    """A compiled type may say only the last part of its module's name."""
+    for name, loaded in list(sys.modules.items()):
+        if name.endswith("." + module) and vars(loaded).get(cls.__name__) is cls:
+            return name
+    return module
 
 
 def place(obj: Any) -> str:
@@ -65,29 +86,55 @@ def origin_of(module: str, by_value: tuple[str, ...] = ()) -> Origin:
     """Origin of a module by name; `by_value` names modules and packages to take by value."""
     if by_value and any(module == name or module.startswith(name + ".") for name in by_value):
         return PROJECT_ORIGIN
-    return origin_of_module(module)
+    unit = unit_of(known_as(module))
+    return origin_of_module(unit, file_of(unit))
 
 
 @functools.lru_cache(maxsize=4096)
-def origin_of_module(module: str) -> Origin:
-    """Origin of a module; what nobody knows was written in this session and is the project's."""
-    top = module.partition(".")[0]
-    if top == "__main__":
+def origin_of_module(unit: str, file: str | None) -> Origin:
+    """Origin of a top-level module or package, or of one in a namespace, that is in a file.
+
+    The file says it before the name: a project may have a `statistics.py`. What nobody knows was
+    written in this session and is the project's.
+    """
+    top = unit.partition(".")[0]
+    if top == _MAIN:
         return PROJECT_ORIGIN
-    if top in sys.stdlib_module_names or top in sys.builtin_module_names:
+    if file is None:
+        return PYTHON_ORIGIN if top in _OF_PYTHON else PROJECT_ORIGIN
+    if is_of_python(file):
         return PYTHON_ORIGIN
     if top in _OURS:
-        return Origin(LIBRARY, top, _version(top, top) or "unknown")
-    file = _file_of(module)
-    if file is None or not _is_installed(file):
-        return PROJECT_ORIGIN
-    name = _distribution(top)
-    return Origin(LIBRARY, name or top, _version(name or top, top) or "unknown")
+        return Origin(LIBRARY, top, _our_version())
+    found = installed(unit, file)
+    return Origin(LIBRARY, found.name, found.version) if found else PROJECT_ORIGIN
+
+
+def _our_version() -> str:
+    try:
+        return importlib.metadata.version("persidict")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def own_package(function: Any, caller: str) -> str | None:
+    """The installed package that is a function's own, to be taken by value; None if there is none.
+
+    It is the function's own if the module `caller`, which asks, belongs to it too, or if it was
+    installed from a place of the user's: an archive or a repository.
+    """
+    unit = unit_of(module_of(function))
+    file = file_of(unit)
+    if file is None or unit in _OURS or origin_of(unit).kind != LIBRARY:
+        return None
+    found = installed(unit, file)
+    is_own = unit_of(known_as(caller)) == unit or (found is not None and found.is_local)
+    return unit if is_own else None
 
 
 def compiled_version(module: str) -> str:
     """Content hash of an extension module of the project, whose code cannot be read."""
-    file = _file_of(module)
+    file = file_of(module)
     if file is None or not file.endswith(tuple(EXTENSION_SUFFIXES)):
         return ""
     status = os.stat(file)
@@ -98,69 +145,6 @@ def compiled_version(module: str) -> str:
 def _file_hash(file: str, mtime: int, size: int) -> str:
     with open(file, "rb") as content:
         return hashlib.file_digest(content, "blake2b").hexdigest()[:16]
-
-
-def _file_of(module: str) -> str | None:
-    loaded = sys.modules.get(module) or sys.modules.get(module.partition(".")[0])
-    if loaded is not None:
-        file = getattr(loaded, "__file__", None) or next(
-            iter(getattr(loaded, "__path__", ())), None
-        )
-        return None if file is None else str(file)
-    try:
-        spec = importlib.util.find_spec(module.partition(".")[0])
-    except (ImportError, ValueError):
-        return None
-    if spec is None:
-        return None
-    return spec.origin or next(iter(spec.submodule_search_locations or ()), None)
-
-
-@functools.cache
-def _installed_roots() -> tuple[str, ...]:
-    paths = {sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib")}
-    paths |= {*site.getsitepackages(), site.getusersitepackages()}
-    return tuple(os.path.realpath(path) + os.sep for path in paths if path)
-
-
-def _is_installed(file: str) -> bool:
-    parts = file.replace("\\", "/").split("/")
-    if "site-packages" in parts or "dist-packages" in parts:
-        return True
-    return os.path.realpath(file).startswith(_installed_roots())
-
-
-@functools.cache
-def _distribution(top: str) -> str | None:
-    """The distribution that brings a top-level module."""
-    try:
-        found = importlib.metadata.distribution(top)
-    except (importlib.metadata.PackageNotFoundError, ValueError):
-        found = None
-    if found is not None and _brings(found, top):
-        return str(found.metadata["Name"])
-    names = _all_distributions().get(top)
-    return "+".join(sorted(set(names))) if names else None
-
-
-@functools.cache
-def _all_distributions() -> dict[str, list[str]]:
-    return dict(importlib.metadata.packages_distributions())
-
-
-def _brings(found: importlib.metadata.Distribution, top: str) -> bool:
-    tops = (found.read_text("top_level.txt") or "").split()
-    if tops:
-        return top in tops
-    record = found.read_text("RECORD") or ""
-    return f"{top}/__init__.py," in record or f"\n{top}.py," in "\n" + record
-
-
-def _version(name: str, top: str) -> str | None:
-    try:
-        return "+".join(importlib.metadata.version(part) for part in name.split("+"))
-    except importlib.metadata.PackageNotFoundError:
-        return getattr(sys.modules.get(top), "__version__", None)
 
 
 def find(module: str, qualname: str) -> Any:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
 from persidict import PersiDict
+from persidict_dask._binding import takes
 from persidict_dask._names import name_of, safe_name
-from persidict_dask._persisted import Options, PersistedFunction, real_signature
+from persidict_dask._options import Options
+from persidict_dask._origin import own_package
+from persidict_dask._persisted import PersistedFunction
 from persidict_dask._persisted_async import persisted_class
+from persidict_dask._seconds import Seconds, positive_seconds
+from persidict_dask._source import source_of
 from persidict_dask._stores import Store, results_store
+from persidict_dask._trouble import OnStoreError
 from persidict_dask.retries import RetryPolicy
 
 P = ParamSpec("P")
@@ -26,12 +33,13 @@ def persist(
     version: str | None = None,
     ignore: Iterable[str] | str = (),
     by_value: Iterable[str | ModuleType] | str | ModuleType = (),
-    ttl: float | None = None,
+    ttl: Seconds | None = None,
     single_flight: bool = True,
     retry: RetryPolicy | None = None,
     validate: Callable[[Any], bool] | None = None,
     verify: float = 0.0,
     enabled: bool = True,
+    on_store_error: OnStoreError = "warn",
 ) -> Callable[[Callable[P, R]], PersistedFunction[P, R]]:
     """Return a decorator that stores the results of a function, and finds them again.
 
@@ -43,10 +51,11 @@ def persist(
         store: any `PersiDict`, or a URL, which opens a write-once store.
         name: the function's name in the store; default from module and qualified name.
         version: replaces the fingerprint of the code: only a new version invalidates.
-        ignore: names of arguments that do not enter the key.
+        ignore: names of arguments that do not enter the key; and of globals, as `"module.name"`.
         by_value: modules or packages whose code belongs to the fingerprint, besides `__main__`,
             notebooks and the project of the function itself.
-        ttl: seconds after which a result counts as missing, by the clock of the store.
+        ttl: seconds, or a `timedelta`, after which a result counts as missing, by the clock of
+            the store.
         single_flight: equal calls that run at the same time, anywhere, run once; the others wait,
             without keeping their thread of a worker. If the runner fails, the first of them runs.
         retry: what is tried again before a call fails; default is that of `install`, if any. With
@@ -55,6 +64,8 @@ def persist(
         verify: probability in [0, 1] with which a hit is computed again and compared;
             `ResultMismatchError` says what differs.
         enabled: `False` calls the plain function and touches no store.
+        on_store_error: "warn" lets calls go on without a store that fails: the value comes back,
+            and one warning tells each kind of failure. "raise" lets them fail.
     """
     if not isinstance(store, (PersiDict, str, os.PathLike)):
         raise TypeError(f"use @persist(store), with a PersiDict or a URL; got {store!r}")
@@ -62,30 +73,42 @@ def persist(
         raise TypeError(f"name must be a string, not {type(name).__name__}")
     if retry is not None and not isinstance(retry, RetryPolicy):
         raise TypeError(f"retry is a RetryPolicy, not {retry!r}")
-    if ttl is not None and not ttl > 0:
-        raise ValueError(f"ttl must be a positive number of seconds, not {ttl!r}")
+    lasts = None if ttl is None else positive_seconds("ttl", ttl)
     if not 0 <= verify <= 1:
         raise ValueError(f"verify must be a probability in [0, 1], not {verify!r}")
+    if on_store_error not in ("warn", "raise"):
+        raise ValueError(f"on_store_error is 'warn' or 'raise', not {on_store_error!r}")
     place = store if isinstance(store, PersiDict) else results_store(store)
+    ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     modules = (by_value,) if isinstance(by_value, (str, ModuleType)) else tuple(by_value)
+
+    caller = str(sys._getframe(1).f_globals.get("__name__", ""))
 
     def decorate(function: Callable[P, R]) -> PersistedFunction[P, R]:
         _check_function(function)
         options = Options(
             name=safe_name(name or name_of(function)),
             version=version,
-            ignore=_checked_ignore(function, ignore),
-            by_value=tuple(m if isinstance(m, str) else m.__name__ for m in modules),
+            ignore=_checked_ignore(function, ignored),
+            is_named=name is not None,
+            by_value=_modules(modules, own_package(function, caller)),
             validate=validate,
-            ttl=ttl,
+            ttl=lasts,
             verify=verify,
             single_flight=single_flight,
             retry=retry,
             enabled=enabled,
+            on_store_error=on_store_error,
+            source=source_of(function),
         )
         return persisted_class(function)(function, place, options)
 
     return decorate
+
+
+def _modules(named: Iterable[str | ModuleType], own: str | None) -> tuple[str, ...]:
+    names = {name if isinstance(name, str) else name.__name__ for name in named}
+    return tuple(sorted(names | ({own} if own else set())))
 
 
 def _check_function(function: Any) -> None:
@@ -93,15 +116,14 @@ def _check_function(function: Any) -> None:
         raise TypeError(f"{function!r} is persisted already")
     if isinstance(function, (staticmethod, classmethod)):
         raise TypeError(f"put @{type(function).__name__} above @persist, not below it")
-    if inspect.isclass(function) or not callable(function) or not hasattr(function, "__qualname__"):
+    if inspect.isclass(function) or not callable(function):
         raise TypeError(f"persist decorates functions, not {function!r}")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"{function.__qualname__} makes generators, which cannot be stored")
+        raise TypeError(f"{name_of(function)} makes generators, which cannot be stored")
 
 
-def _checked_ignore(function: Any, ignore: Iterable[str] | str) -> tuple[str, ...]:
-    names = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    unknown = set(names) - set(real_signature(function).parameters)
+def _checked_ignore(function: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = sorted(name for name in names if "." not in name and not takes(function, name))
     if unknown:
-        raise ValueError(f"{function.__qualname__} has no arguments {sorted(unknown)} to ignore")
+        raise ValueError(f"{name_of(function)} has no arguments {unknown} to ignore")
     return names

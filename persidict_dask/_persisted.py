@@ -7,58 +7,43 @@ import inspect
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from persidict import NonEmptySafeStrTuple
-from persidict_dask._arrival import (
-    agreed,
-    expectation,
-    has_arrived_for,
-    imported,
-    known,
-    resolved,
-    warn_of_other_code,
-)
-from persidict_dask._code import Fingerprint, fingerprint
+from persidict_dask._arguments import changed, warn_of_changed
+from persidict_dask._arrival import expectation, is_other, warn_of_other_code
+from persidict_dask._binding import Binding
+from persidict_dask._code import Fingerprint
 from persidict_dask._defaults import default_policy
 from persidict_dask._difference import difference
 from persidict_dask._digest import digest, digest_arguments
-from persidict_dask._errors import ResultMismatchError, UnstableKeyError
+from persidict_dask._errors import ResultMismatchError
 from persidict_dask._explanation import Explanation, hit, miss, unfit
 from persidict_dask._flights import MISSING, Steps, fly, is_inside, steps
+from persidict_dask._forgetting import forget_all, forget_older
+from persidict_dask._function_code import CODE_DIGITS, FunctionCode
 from persidict_dask._inference import is_inferring
+from persidict_dask._names import named_by
+from persidict_dask._options import Options
+from persidict_dask._origin import known_as
 from persidict_dask._provenance import described, provenance
 from persidict_dask._results import Results
-from persidict_dask._stats import FunctionStats, count, sizeof, stats_of
+from persidict_dask._savings import remember, stats_of
+from persidict_dask._stats import FunctionStats, count, sizeof
 from persidict_dask._stores import Store, StoreRef
 from persidict_dask._submission import submit, submit_all
+from persidict_dask._travel import bound_again, imported, is_found_by_name, rebuilt
+from persidict_dask._warn import warn_caller
 from persidict_dask.retries import RetryPolicy
 from persidict_dask.retries._subject import Subject
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_CODE_DIGITS = 16
 _SHIPPED_NAMES = ("__module__", "__name__", "__qualname__", "__doc__")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `persist` was told besides function and store; it travels with the function."""
-
-    name: str
-    version: str | None = None
-    ignore: tuple[str, ...] = ()
-    by_value: tuple[str, ...] = ()
-    validate: Callable[[Any], bool] | None = None
-    ttl: float | None = None
-    verify: float = 0.0
-    single_flight: bool = True
-    retry: RetryPolicy | None = None
-    enabled: bool = True
 
 
 class PersistedFunction(Generic[P, R]):
@@ -68,7 +53,7 @@ class PersistedFunction(Generic[P, R]):
     __name__: str
     __qualname__: str
     __module__: str
-    _expected: str | None = None  # the code that the sender has, if it came from elsewhere
+    _expected: str | None = None  # digits of the code that the sender has, if it came by name
 
     def __init__(
         self,
@@ -76,14 +61,29 @@ class PersistedFunction(Generic[P, R]):
         place: Store | StoreRef,
         options: Options,
         *,
-        code: Fingerprint | None = None,
+        code: dict[str, Fingerprint] | None = None,
         names: dict[str, Any] | None = None,
     ) -> None:
         self.__wrapped__ = function
         self.__dict__.update(_names_of(function) if names is None else names)
         self._options = options
-        self._results = Results(options.name, place, validate=options.validate, ttl=options.ttl)
-        self._shipped_code = code
+        self._results = Results(
+            options.name,
+            place,
+            validate=options.validate,
+            ttl=options.ttl,
+            namespace=getattr(inspect.unwrap(function), "__globals__", None),
+            on_store_error=options.on_store_error,
+        )
+        self._code = FunctionCode(
+            function,
+            name=options.name,
+            version=options.version,
+            by_value=options.by_value,
+            ignored=options.ignored_globals,
+            is_named=options.is_named,
+            shipped=code,
+        )
         self._instance: tuple[Any, ...] = ()
 
     @property
@@ -127,8 +127,17 @@ class PersistedFunction(Generic[P, R]):
         return self._results.forget(self.key_of(*args, **kwargs))
 
     def forget_all(self, *, older: bool = False) -> int:
-        """Remove all results of the function, or only those of other code; return how many."""
-        return self._results.forget_all(kept_code=self._code_digits if older else None)
+        """Remove all results of the function, or those of code that was replaced; return how many.
+
+        Older are results of this very function, of the same file or notebook, before an edit in
+        the code that it reaches; what is not known to be so is kept. Other libraries, values of
+        closures and defaults are no edits. The repr of the number tells what was removed.
+        """
+        if not older:
+            return forget_all(self._results)
+        place = {"source": self._options.source, "function": self.__qualname__}
+        now = {**place, "module": known_as(self.__module__), "code": self._code.of().components}
+        return forget_older(self._results, self._code.digits(), now)
 
     def provenance(self, /, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
         """Return the note beside the stored result of a call; `KeyError` if there is none."""
@@ -147,7 +156,11 @@ class PersistedFunction(Generic[P, R]):
             return unfit(call.key, "the stored result is too old, or not valid", note)
         arguments = described(call.arguments, call.digests)
         return miss(
-            call.key, self._code_components, self._code_values, arguments, self._results.all_notes()
+            call.key,
+            call.code.components,
+            call.code.values,
+            arguments,
+            self._results.all_notes(),
         )
 
     def submit(self, client: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -168,37 +181,43 @@ class PersistedFunction(Generic[P, R]):
 
     def stats(self) -> FunctionStats:
         """Return hits, misses, times and sizes of the function in this process."""
-        stats = stats_of(self._options.name)
-        typical = self._typical_seconds(stats)
-        saved = stats.hits * typical - stats.seconds_loading
-        return replace(stats, seconds_saved=saved if stats.hits and typical else 0.0)
+        return stats_of(self._options.name)
 
     # -- a call ---------------------------------------------------------------------------------
 
     def _call(self, args: Any, kwargs: Any) -> Call:
         args = (*self._instance, *args)
-        arguments = self._bound(args, kwargs)
-        for name in self._options.ignore:
-            arguments.pop(name, None)
-        digests = digest_arguments(arguments, self._options.by_value)
-        code = self._code_digits
-        if self._expected not in (None, code):
-            warn_of_other_code(self)
-        key = NonEmptySafeStrTuple(self._options.name, code, digest(digests))
-        return Call(key, args, kwargs, arguments, digests)
+        arguments = self._binding(args, kwargs)
+        first = args[0] if args else kwargs.get(self._binding.first)
+        owner = self._code.owner_of(first)
+        code = self._code.of(owner)
+        if is_other(self, code, owner):
+            warn_of_other_code(self, code, owner)
+        digests = self._digests(arguments, None if owner is None else first, code)
+        key = NonEmptySafeStrTuple(
+            self._options.name, code.hexdigest[:CODE_DIGITS], digest(digests)
+        )
+        return Call(key, args, kwargs, arguments, digests, code, owner)
 
-    def _bound(self, args: Any, kwargs: Any) -> dict[str, Any]:
-        """Return the arguments by name, so that equal calls are equal however they are spelled."""
-        bound = self._real_signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        return bound.arguments
+    def _digests(
+        self, arguments: dict[str, Any], instance: Any, code: Fingerprint
+    ) -> dict[str, str]:
+        """Digest the arguments; defaults as they were before runs changed them."""
+        by_value, defaults = self._options.by_value, self._binding.defaults
+        if not defaults:
+            return digest_arguments(arguments, by_value, instance)
+        known = self._code.of_defaults(defaults, code)
+        taken = {k for k, v in arguments.items() if k in known and v is defaults[k]}
+        rest = {k: v for k, v in arguments.items() if k not in taken}
+        found = digest_arguments(rest, by_value, instance)
+        return {name: known[name] if name in taken else found[name] for name in arguments}
 
     def _load(self, call: Call, *, again: bool = False) -> Any:
         begin = perf_counter()
         found = self._results.load(call.key, again=again)
         if found is not MISSING:
             seconds = perf_counter() - begin
-            self._results.a_hit = call.key
+            remember(self._options.name, call.key, partial(self._results.note_or_none, call.key))
             count(
                 self._options.name,
                 hits=1,
@@ -218,7 +237,9 @@ class PersistedFunction(Generic[P, R]):
         ident = (self._results.place, call.key)
         if not self._options.single_flight or is_inside(ident):
             return None
-        return steps(ident, lambda: self._results.claims, partial(self._load, call, again=True))
+        load = partial(self._load, call, again=True)
+        report = partial(self._results.trouble.report, part="claim")
+        return steps(ident, lambda: self._results.claims, load, report)
 
     def _compute(self, call: Call) -> Any:
         value, seconds = self._run(call)
@@ -226,6 +247,13 @@ class PersistedFunction(Generic[P, R]):
 
     def _keep(self, call: Call, value: Any, seconds: float) -> Any:
         """Store a result, and return the one that is stored in the end."""
+        if not self._code.is_as(call.code, call.owner):
+            warn_caller(
+                f"a result of {self._options.name} is not stored: its code, or a global that it "
+                "reads, was edited while it ran"
+            )
+            return value
+        warn_of_changed(self._options.name, self._changed(call))
         stored, is_ours = self._results.insert(call.key, value)
         if is_ours:
             count(self._options.name, bytes=sizeof(stored))
@@ -233,21 +261,25 @@ class PersistedFunction(Generic[P, R]):
         return stored
 
     def _replace(self, call: Call, value: Any, seconds: float) -> None:
-        self._results.replace(call.key, value)
-        self._annotate(call, seconds)
-
-    def _typical_seconds(self, stats: FunctionStats) -> float:
-        """Return what a run takes: as measured here, or else as the note of some hit tells."""
-        if stats.misses:
-            return stats.seconds_computing / stats.misses
-        a_hit = self._results.a_hit
-        note = None if a_hit is None else self._results.note_or_none(a_hit)
-        return float(note["seconds"]) if note else 0.0
+        warn_of_changed(self._options.name, self._changed(call))
+        if self._results.replace(call.key, value):
+            self._annotate(call, seconds)
 
     def _is_to_be_verified(self) -> bool:
         return self._options.verify > 0 and random.random() < self._options.verify
 
+    def _changed(self, call: Call) -> Iterator[str]:
+        def again(arguments: dict[str, Any]) -> dict[str, str]:
+            instance = None if call.owner is None else call.args[0]
+            return self._digests(arguments, instance, call.code)
+
+        return changed(call.arguments, call.digests, again)
+
     def _compare(self, call: Call, stored: Any, computed: Any) -> None:
+        for name in self._changed(call):
+            raise ResultMismatchError(
+                f"{self._options.name} changes its argument {name!r} while it runs", call.key
+            )
         different = difference(stored, computed)
         if different is not None:
             raise ResultMismatchError(f"{self._options.name}: {different}", call.key)
@@ -262,9 +294,10 @@ class PersistedFunction(Generic[P, R]):
 
     def _called(self, call: Call) -> Any:
         policy = self._policy
-        if policy is None:
-            return self.__wrapped__(*call.args, **call.kwargs)
-        return policy.call_as(self._subject(call), self.__wrapped__, call.args, call.kwargs)
+        with self._code.running(call.owner):
+            if policy is None:
+                return self.__wrapped__(*call.args, **call.kwargs)
+            return policy.call_as(self._subject(call), self.__wrapped__, call.args, call.kwargs)
 
     @property
     def _policy(self) -> RetryPolicy | None:
@@ -284,8 +317,7 @@ class PersistedFunction(Generic[P, R]):
     def _annotate(self, call: Call, seconds: float) -> None:
         note = provenance(
             self,
-            self._code_components,
-            self._code_values,
+            call.code,
             call.arguments,
             call.digests,
             seconds,
@@ -293,31 +325,8 @@ class PersistedFunction(Generic[P, R]):
         self._results.annotate(call.key, note)
 
     @functools.cached_property
-    def _real_signature(self) -> inspect.Signature:
-        return real_signature(self.__wrapped__)
-
-    # -- the code -------------------------------------------------------------------------------
-
-    @property
-    def _code(self) -> Fingerprint:
-        if self._shipped_code is not None:
-            return agreed(self._shipped_code, self.__wrapped__, self._options.by_value)
-        return fingerprint(self.__wrapped__, by_value=self._options.by_value)
-
-    @property
-    def _code_digits(self) -> str:
-        version = self._options.version
-        identity = self._code.hexdigest if version is None else digest("version", version)
-        return identity[:_CODE_DIGITS]
-
-    @property
-    def _code_components(self) -> dict[str, str]:
-        version = self._options.version
-        return self._code.components if version is None else {"version": version}
-
-    @property
-    def _code_values(self) -> dict[str, str]:
-        return self._code.values if self._options.version is None else {}
+    def _binding(self) -> Binding:
+        return Binding(self.__wrapped__, self._options.ignore)
 
     # -- being a function -----------------------------------------------------------------------
 
@@ -343,9 +352,14 @@ class PersistedFunction(Generic[P, R]):
 
     def __persist_token__(self) -> tuple[Any, ...]:
         """Count as the code of the function wherever a key or other code refers to it."""
-        version = self._options.version
-        code = self.__wrapped__ if version is None else self._options.name
-        return ("persisted", code, version, *self._instance)
+        options = self._options
+        if options.version is None:
+            return ("persisted", self.__wrapped__, *self._instance)
+        return ("persisted", options.name, options.version, self._code.data, *self._instance)
+
+    def __persist_settings__(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What decides the fingerprint, also of code that refers to this."""
+        return self._options.by_value, self._options.ignored_globals
 
     def __dask_tokenize__(self) -> tuple[str, ...]:
         # strings only: of anything else Dask would take the repr
@@ -354,20 +368,29 @@ class PersistedFunction(Generic[P, R]):
 
             return "plain", tokenize(self.__wrapped__, *self._instance)
         store = self._results.ref.__dask_tokenize__()
-        counts = next(iter(self._real_signature.parameters), None) not in self._options.ignore
-        instance = digest(*self._instance) if counts else ""
-        return "persisted", self._options.name, self._code_digits, store, instance
+        owner, instance = None, ""
+        if self._instance:
+            owner = self._code.owner_of(self._instance[0])
+            counts = self._binding.first not in self._options.ignore
+            instance = self._instance_digest(owner) if counts else ""
+        code = self._code.digits(owner)
+        return "persisted", self._options.name, code, store, instance
+
+    def _instance_digest(self, owner: type | None) -> str:
+        (instance,) = self._instance
+        by_name = None if owner is None else instance
+        return digest_arguments({"self": instance}, self._options.by_value, by_name)["self"]
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._instance:
-            return _bound, (self._instance[0], self.__name__, expectation(self))
-        if _is_importable(self):
-            place = self.__module__, self.__qualname__
-            return imported, (*place, self._results.ref, expectation(self))
+            return bound_again, (self._instance[0], self.__name__, expectation(self))
+        if is_found_by_name(self):
+            module = known_as(self.__module__)
+            return imported, (module, self.__qualname__, self._results.ref, expectation(self))
         needs_code = self._options.enabled and self._options.version is None
-        code = (self._shipped_code or self._code) if needs_code else None
+        code = self._code.shipped() if needs_code else None
         names = {name: getattr(self, name, None) for name in _SHIPPED_NAMES}
-        return _rebuilt, (
+        return rebuilt, (
             type(self),
             self.__wrapped__,
             self._results.ref,
@@ -389,62 +412,12 @@ class Call:
     kwargs: Any
     arguments: dict[str, Any]
     digests: dict[str, str]
-
-
-def real_signature(function: Any) -> inspect.Signature:
-    """Return the signature of what is really called, whatever a decorator lets it look like.
-
-    By another one, calls that differ could look equal.
-    """
-    return inspect.signature(function, follow_wrapped=False)
+    code: Fingerprint
+    owner: type | None
 
 
 def _names_of(function: Any) -> dict[str, Any]:
     """What a decorated function takes over from the plain one."""
-    names = functools.WRAPPER_ASSIGNMENTS
-    return {name: getattr(function, name) for name in names if hasattr(function, name)}
-
-
-def _is_importable(function: PersistedFunction[Any, Any]) -> bool:
-    """True if another process gets this function and its settings by importing its module."""
-    if function.__module__ == "__main__" or "<" in function.__qualname__:
-        return False
-    try:
-        found = resolved(function.__module__, function.__qualname__)
-        return found is function or has_arrived_for(found, function)
-    except (ImportError, AttributeError):
-        return False
-
-
-def _bound(instance: Any, name: str, expected: str | None) -> Any:
-    """Find a persisted method of an instance."""
-    method = getattr(instance, name)
-    if isinstance(method, PersistedFunction):
-        method._expected = expected  # it was made just now
-    return method
-
-
-def _rebuilt(
-    cls: type[PersistedFunction[Any, Any]],
-    function: Any,
-    ref: StoreRef,
-    options: Options,
-    code: Fingerprint | None,
-    names: dict[str, Any],
-) -> Any:
-    """Make the persisted function again; once per process, if the sender named its code.
-
-    The function itself may be incomplete yet, if it refers to the persisted one.
-    """
-    made = cls(function, ref, options, code=code, names=names)
-    made._expected = None if code is None else code.hexdigest[:_CODE_DIGITS]
-    try:
-        validate = options.validate and fingerprint(options.validate).hexdigest
-        retry = options.retry and digest(options.retry)
-    except UnstableKeyError:
-        return made
-    if code is None:
-        return made
-    identity = code.hexdigest, *code.components  # equal code of other modules is not this
-    same = (ref, replace(options, validate=None, retry=None), validate, retry, *identity)
-    return known(same, made)
+    names, named = functools.WRAPPER_ASSIGNMENTS, named_by(function)
+    taken = {name: getattr(named, name) for name in names if hasattr(named, name)}
+    return taken | {"__doc__": getattr(function, "__doc__", None)}

@@ -68,9 +68,11 @@ class PersistedCoroutineFunction(PersistedFunction[P, R]):
 
     async def _called(self, call: Call) -> Any:
         policy = self._policy
-        if policy is None:
-            return await self._plain(*call.args, **call.kwargs)
-        return await policy.call_as_async(self._subject(call), self._plain, call.args, call.kwargs)
+        with self._code.running(call.owner):
+            if policy is None:
+                return await self._plain(*call.args, **call.kwargs)
+            subject = self._subject(call)
+            return await policy.call_as_async(subject, self._plain, call.args, call.kwargs)
 
     async def _run_async(self, call: Call) -> tuple[Any, float]:
         begin = perf_counter()

@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from persidict_dask._origin import known_as
+
 _LIBRARIES = ("persidict", "dask", "numpy", "pandas", "pyarrow", "scipy", "sklearn")
 _LONGEST_FORM = 120
 
 
 def provenance(
     function: Any,
-    code: Mapping[str, str],
-    values: Mapping[str, str],
+    code: Any,
     arguments: Mapping[str, Any],
     digests: Mapping[str, str],
     seconds: float,
@@ -27,9 +28,11 @@ def provenance(
     """Return what is known about a result, as plain JSON."""
     return {
         "function": function.__qualname__,
-        "module": function.__module__,
-        "code": dict(code),
-        "globals": dict(values),
+        "module": known_as(function.__module__),
+        "source": function._options.source,
+        "fingerprint": code.hexdigest,
+        "code": dict(code.components),
+        "globals": dict(code.values),
         "arguments": described(arguments, digests),
         "seconds": seconds,
         "created": datetime.now(UTC).isoformat(timespec="milliseconds"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pickle import PicklingError
@@ -17,10 +17,13 @@ from persidict import (
     ITEM_NOT_AVAILABLE,
     NEVER_RETRIEVE,
     DamagedItemError,
+    FileDirDict,
     Joker,
+    LocalDict,
     NonEmptySafeStrTuple,
     PersiDict,
 )
+from persidict_dask._carried import carrying
 from persidict_dask._claims import Claims
 from persidict_dask._flights import MISSING
 from persidict_dask._maintenance import (
@@ -29,12 +32,16 @@ from persidict_dask._maintenance import (
     damaged_beside,
     identity_of,
     notes_beside,
+    truth_of,
 )
 from persidict_dask._stores import Store, StoreRef
+from persidict_dask._trouble import OnStoreError, Trouble, not_the_stores
 from persidict_dask._warn import warn_caller
 
 # What pickling raises for a value that has no stored form; trouble with the store is no such thing.
 _UNFIT = (TypeError, ValueError, AttributeError, LookupError, RecursionError, PicklingError)
+
+_MOST_INSERTIONS = 5  # of one result, against others who remove what is in its way
 
 
 class Results:
@@ -47,12 +54,15 @@ class Results:
         *,
         validate: Callable[[Any], bool] | None = None,
         ttl: float | None = None,
+        namespace: Mapping[str, Any] | None = None,
+        on_store_error: OnStoreError = "warn",
     ) -> None:
-        self._name = name
+        self.name = name
+        self.namespace = namespace or {}
+        self.trouble = Trouble(name, on_store_error)
         self._place = place
         self._validate = validate
         self._ttl = ttl
-        self.a_hit: NonEmptySafeStrTuple | None = None
 
     @cached_property
     def store(self) -> Store:
@@ -69,6 +79,13 @@ class Results:
 
         If that was asked a moment ago, there is no warning again.
         """
+        if self.trouble.is_resting("read"):
+            return MISSING
+        with self.trouble.borne("read"), carrying(self.namespace):
+            return self._loaded(key, warn=not again)
+        return MISSING
+
+    def _loaded(self, key: NonEmptySafeStrTuple, *, warn: bool) -> Any:
         try:
             if self._ttl is not None and self._is_old(key):
                 self._remove_old(key)
@@ -77,9 +94,9 @@ class Results:
         except KeyError:
             return MISSING
         except (DamagedItemError, TypeError) as error:
-            self._give_up(key, error, warn=not again)
+            self._give_up(key, error, warn=warn)
             return MISSING
-        if self._validate is not None and not self._validate(value):
+        if not self._is_valid(value):
             self._remove_unfit(key)
             return MISSING
         return value
@@ -87,13 +104,24 @@ class Results:
     @cached_property
     def _readable(self) -> Store:
         # an append-only cache keeps what somebody else has replaced because it was too old
-        return self.store if self._ttl is None else self._changeable[0]
+        return self.store if self._ttl is None else self.changeable[0]
 
     def has(self, key: NonEmptySafeStrTuple) -> bool:
         """True if `load` would return a result; reads it only if there is something to check."""
         if self._ttl is not None and (key not in self._readable or self._is_old(key)):
             return False
-        return key in self._readable if self._validate is None else self._is_fit(self.store, key)
+        if self._validate is None:
+            return key in self._readable
+        with carrying(self.namespace):
+            return self._is_fit(self.store, key)
+
+    def is_at_hand(self, key: NonEmptySafeStrTuple) -> bool:
+        """True if `load` will return a result, as far as the store can be asked."""
+        if self.trouble.is_resting("read"):
+            return False
+        with self.trouble.borne("read"):
+            return self.has(key)
+        return False
 
     def _is_old(self, key: NonEmptySafeStrTuple) -> bool:
         """Look before the value is read: what is read then is at least as young."""
@@ -102,7 +130,7 @@ class Results:
 
     def _remove_old(self, key: NonEmptySafeStrTuple) -> None:
         """Make room for a younger one, unless there is one already."""
-        for handle in reversed(self._changeable):  # the truth last: it tells how old the item is
+        for handle in reversed(self.changeable):  # the truth last: it tells how old the item is
             etag = _etag(handle, key)
             with suppress(KeyError):
                 if self._is_old(key):
@@ -110,7 +138,14 @@ class Results:
 
     def insert(self, key: NonEmptySafeStrTuple, value: Any) -> tuple[Any, bool]:
         """Store the value unless another run was first; return what is stored, and if ours is."""
-        for _ in range(2):
+        if self.trouble.is_resting("write"):
+            return value, False
+        with self.trouble.borne("write"), carrying(self.namespace):
+            return self._inserted(key, value)
+        return value, False
+
+    def _inserted(self, key: NonEmptySafeStrTuple, value: Any) -> tuple[Any, bool]:
+        for _ in range(_MOST_INSERTIONS):
             try:
                 result = self.store.setdefault_if(
                     key,
@@ -126,44 +161,45 @@ class Results:
                 continue
             except _UNFIT as error:
                 raise self._unfit(value, error) from error
-            if result.value_was_mutated or result.resulting_etag is ITEM_NOT_AVAILABLE:
+            if result.value_was_mutated:
                 return value, True
-            return result.new_value, False
-        return value, True  # somebody keeps damaging the item; the value is still right
+            if result.resulting_etag is ITEM_NOT_AVAILABLE:
+                continue  # what was in the way has been removed in this moment
+            if self._is_current(key, result.new_value):
+                return result.new_value, False
+            self._remove_unfit(key)
+        return value, False  # somebody keeps removing or damaging it; the value is still right
 
-    def replace(self, key: NonEmptySafeStrTuple, value: Any) -> None:
-        """Store the value over whatever is there."""
-        handles = self._changeable
-        try:
-            for handle in handles:
-                handle[key] = _storable(value)
-        except _UNFIT as error:
-            raise self._unfit(value, error) from error
+    def _is_current(self, key: NonEmptySafeStrTuple, value: Any) -> bool:
+        """True if a call that began now would load the value."""
+        with suppress(KeyError):
+            return self._is_valid(value) and (self._ttl is None or not self._is_old(key))
+        return False
+
+    def replace(self, key: NonEmptySafeStrTuple, value: Any) -> bool:
+        """Store the value over whatever is there, and tell whether it is."""
+        with self.trouble.borne("replace"), carrying(self.namespace):
+            try:
+                for handle in self.changeable:
+                    handle[key] = _storable(value)
+            except _UNFIT as error:
+                raise self._unfit(value, error) from error
+            return True
+        return False
 
     def forget(self, key: NonEmptySafeStrTuple) -> bool:
         """Remove a result and what lies beside it, and tell whether there was one."""
-        for beside in (self._notes, self._damaged):
+        for beside in self.beside:
             beside.discard(key)
-        removed = [handle.discard(key) for handle in self._changeable]
+        removed = [handle.discard(key) for handle in self.changeable]
         return any(removed)
 
-    def forget_all(self, *, kept_code: str | None) -> int:
-        """Remove all results, except of the code that is kept; return how many."""
-        removed = 0
-        for handle in (*self._changeable, self._notes, self._damaged):
-            doomed = [key for key in self._keys_in(handle) if key[1] != kept_code]
-            removed = max(removed, sum(handle.discard(key) for key in doomed))
-        if self.claims is not None:
-            claimed = self.claims.under(self._name)
-            self.claims.remove_abandoned([key for key in claimed if key[1] != kept_code])
-        return removed
-
-    def _keys_in(self, handle: Store, *code: str) -> Iterator[NonEmptySafeStrTuple]:
-        prefix = (self._name, *code)
+    def keys_in(self, handle: Store, *code: str) -> Iterator[NonEmptySafeStrTuple]:
+        prefix = (self.name, *code)
         try:
             below = handle.get_subdict(prefix)
         except NotImplementedError:
-            return (key for key in handle if key[0] == self._name)
+            return (key for key in handle if key[0] == self.name)
         return (NonEmptySafeStrTuple(prefix, key) for key in below.keys())  # noqa: SIM118 - no len
 
     def annotate(self, key: NonEmptySafeStrTuple, note: dict[str, Any]) -> None:
@@ -171,7 +207,7 @@ class Results:
         try:
             self._notes[key] = json.dumps(note, indent=4)
         except Exception as error:
-            warn_caller(f"no provenance for a result: {error}")
+            self.trouble.report(error, "note")
 
     def note(self, key: NonEmptySafeStrTuple) -> dict[str, Any]:
         """Return the note beside a result; `KeyError` if there is none."""
@@ -186,18 +222,33 @@ class Results:
 
     def all_notes(self) -> Iterator[dict[str, Any]]:
         """Yield the notes of all results of the function, whatever their code."""
-        for key in self._keys_in(self._notes):
+        for key in self.keys_in(self._notes):
             note = self.note_or_none(key)
             if note is not None:
                 yield note
 
     def keys_under(self, code: str) -> Iterator[NonEmptySafeStrTuple]:
         """Yield the keys of results of this code, by a listing."""
-        return (key for key in self._keys_in(self._readable, code) if key[1] == code)
+        with self.trouble.borne("read"):
+            yield from (key for key in self.keys_in(self._readable, code) if key[1] == code)
 
-    @cached_property
+    @property
+    def is_near(self) -> bool:
+        """True if asking for an item takes no longer than another thread would."""
+        with self.trouble.borne("read"):
+            return isinstance(truth_of(self.store), (FileDirDict, LocalDict))
+        return True
+
+    @property
     def place(self) -> Any:
         """What is the same for all functions of this process with the same store."""
+        if not self.trouble.is_resting("read"):
+            with self.trouble.borne("read"):
+                return self._identity
+        return self.ref
+
+    @cached_property
+    def _identity(self) -> Any:
         return identity_of(self.store)
 
     @cached_property
@@ -205,19 +256,29 @@ class Results:
         """Name the store, in every process alike."""
         return self.ref.__dask_tokenize__()
 
-    @cached_property
+    @property
     def claims(self) -> Claims | None:
         """Who computes what now, if other processes can know."""
+        return None if self.trouble.is_resting("claim") else self._claims
+
+    @cached_property
+    def _claims(self) -> Claims | None:
         records = claims_beside(self.store)
         return None if records is None else Claims(records)
 
     @cached_property
-    def _changeable(self) -> list[Store]:
+    def changeable(self) -> list[Store]:
+        """Handles that may change items: on the truth first, then on each cache of it."""
         return changeable(self.store)
 
     @cached_property
     def _notes(self) -> PersiDict[str]:
         return notes_beside(self.store)
+
+    @property
+    def beside(self) -> tuple[Store, ...]:
+        """What lies beside the items, under the same keys."""
+        return self._notes, self._damaged
 
     @cached_property
     def _damaged(self) -> PersiDict[bytes]:
@@ -240,7 +301,7 @@ class Results:
 
     def _remove_unfit(self, key: NonEmptySafeStrTuple) -> None:
         """Remove what was found unfit, unless somebody has replaced it meanwhile."""
-        for handle in self._changeable:
+        for handle in self.changeable:
             etag = _etag(handle, key)
             if not self._is_fit(handle, key):
                 handle.discard_item_if(key, condition=ETAG_IS_THE_SAME, expected_etag=etag)
@@ -250,11 +311,18 @@ class Results:
             value = handle[key]
         except (KeyError, DamagedItemError, TypeError):
             return False
-        return self._validate is None or self._validate(value)
+        return self._is_valid(value)
+
+    def _is_valid(self, value: Any) -> bool:
+        try:
+            return self._validate is None or bool(self._validate(value))
+        except Exception as error:
+            not_the_stores(error)
+            raise
 
     def _unfit(self, value: Any, error: Exception) -> TypeError:
         kind = type(value).__name__
-        return TypeError(f"{self._name} returned a {kind} that cannot be stored: {error}")
+        return TypeError(f"{self.name} returned a {kind} that cannot be stored: {error}")
 
 
 def _etag(handle: Store, key: NonEmptySafeStrTuple) -> Any:

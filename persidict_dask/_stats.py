@@ -18,7 +18,10 @@ class FunctionStats:
 
     `waits` are those of the hits whose result others were computing; `bytes` is the size in memory
     of what was loaded and stored. `seconds_saved` is an estimate: what the hits would have cost,
-    less what loading them has cost; 0 while nobody knows what a run takes.
+    less what loading them has cost, and never less than 0. What a run takes is known from the
+    misses, or else from a few `notes` beside the results, which tell `seconds_noted`.
+
+    `store_errors` are failures of the store that calls went on without.
 
     Of calls with a retry policy: `attempts` are all runs that began, `retries` those after the
     first, `seconds_waiting` the pauses before them; `refused` is what a budget, an open circuit or
@@ -38,6 +41,9 @@ class FunctionStats:
     seconds_waiting: float = 0.0
     refused: int = 0
     deaths: int = 0
+    store_errors: int = 0
+    notes: int = 0
+    seconds_noted: float = 0.0
 
     def __add__(self, other: FunctionStats) -> FunctionStats:
         return FunctionStats(
@@ -71,6 +77,7 @@ class _Process:
 _process = _Process()
 # apart from the counts, for what they measure comes along when a process forks
 _gauges: dict[tuple[str, str], Callable[[], Mapping[str, Any]]] = {}
+_handles: dict[tuple[str, str], Any] = {}
 if hasattr(os, "register_at_fork"):
     # a child counts from zero, and another thread may have held the lock
     os.register_at_fork(after_in_child=_process.__init__)  # type: ignore[misc]
@@ -84,14 +91,15 @@ def process_stats() -> dict[str, FunctionStats]:
 
 def with_savings(stats: FunctionStats) -> FunctionStats:
     """Return the counts with the estimate of what the hits have saved."""
-    typical = stats.seconds_computing / stats.misses if stats.misses else 0.0
-    saved = stats.hits * typical - stats.seconds_loading if typical else 0.0
-    return replace(stats, seconds_saved=saved)
+    runs = stats.misses + stats.notes
+    typical = (stats.seconds_computing + stats.seconds_noted) / runs if runs else 0.0
+    return replace(stats, seconds_saved=max(0.0, stats.hits * typical - stats.seconds_loading))
 
 
-def stats_of(name: str) -> FunctionStats:
-    """Return a copy of the counts of one function."""
-    return process_stats().get(name, FunctionStats())
+def has_only_loaded(name: str) -> bool:
+    """True if this process has results of a function, and has run it never."""
+    counts = _process.counts.get(name, _NOTHING)
+    return bool(counts["hits"] and not counts["misses"])
 
 
 def sizeof(value: Any) -> int:
@@ -139,17 +147,27 @@ def _note(call: str, key: tuple[str, ...], *, is_held: bool) -> None:
             _process.version = _process.changed[key] = _process.version + 1
 
 
-def register_gauge(kind: str, name: str, function: Callable[[], Mapping[str, Any]]) -> None:
+def register_gauge(
+    kind: str, name: str, function: Callable[[], Mapping[str, Any]], handle: Any = None
+) -> None:
     """Ask a function again and again how a breaker or a budget of this process stands.
 
     It must be quick and do no I/O: it is called on the event loop of workers. A breaker returns its
     `state`, "closed", "probing" or "open", and `at`, a number that grows with each change of the
     state wherever it is seen: the newest state of all processes is shown. A budget returns numbers,
-    which are added up over the processes. Registering a name again replaces it.
+    which are added up over the processes. Registering a name again replaces it. By its `handle`
+    other processes get one like it, for their own gauge.
     """
     if kind not in KINDS:
         raise ValueError(f"a gauge is one of {KINDS}, not {kind!r}")
     _gauges[kind, name] = function
+    if handle is not None:
+        _handles[kind, name] = handle
+
+
+def handles() -> dict[tuple[str, str], Any]:
+    """Return the handles by which other processes can have the gauges of this one."""
+    return dict(_handles)
 
 
 def gauges() -> list[list[Any]]:

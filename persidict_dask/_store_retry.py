@@ -1,4 +1,4 @@
-"""A retry policy for the I/O of all stores of this process: the last one told counts."""
+"""A retry policy for the I/O of all stores of this process, by the worker whose task it is."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from persidict import NonEmptySafeStrTuple
 from persidict.io_retry import set_io_retry
 from persidict_dask import _heartbeat
+from persidict_dask._defaults import Told
 from persidict_dask.retries._policy import RetryPolicy
 from persidict_dask.retries._subject import Subject
 
@@ -24,8 +25,7 @@ STORES = "stores"
 # What a policy does by asking a store is left out: the store would ask the store.
 _KEPT = ("attempts", "wait", "retry_on", "fatal", "deadline")
 _subject = Subject(NonEmptySafeStrTuple(STORES), STORES, {})
-# One for each worker of this process, and one for its clients.
-_told: dict[object, RetryPolicy] = {}
+_told: Told[RetryPolicy] = Told()
 _lock = threading.Lock()
 
 
@@ -45,17 +45,16 @@ def apply(who: object, policy: RetryPolicy | None) -> None:
     Does no I/O.
     """
     with _lock:
-        _told.pop(who, None)
+        kept = None
         if policy is not None:
-            _told[who] = _StorePolicy(**{name: getattr(policy, name) for name in _KEPT})
-        set_io_retry(_runner(next(reversed(_told.values()))) if _told else None)
+            kept = _StorePolicy(**{name: getattr(policy, name) for name in _KEPT})
+        _told.tell(who, kept)
+        set_io_retry(_run if _told.everything() else None)
 
 
-def _runner(policy: RetryPolicy) -> Callable[..., Any]:
-    def run(step: Callable[..., T], *args: Any) -> T:
-        return policy.call_as(_subject, step, args, {})
-
-    return run
+def _run(step: Callable[..., T], *args: Any) -> T:
+    policy = _told.latest()
+    return step(*args) if policy is None else policy.call_as(_subject, step, args, {})
 
 
 class _StorePolicy(RetryPolicy):

@@ -6,11 +6,13 @@ import os
 import threading
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from persidict import BasicS3Dict, FileDirDict, LocalDict, PersiDict, S3Dict, WriteOnceDict
+from persidict_dask._warn import warn_client
+from persidict_dask._where import is_worker_process
 
 Store: TypeAlias = PersiDict[Any]
 
@@ -66,7 +68,15 @@ def _reference(url: str | os.PathLike[str], params: dict[str, Any]) -> StoreRef:
         # made absolute here and now: a worker may have another current directory
         folder = all_params.pop(_CACHE, None) or all_params["base_dir"]
         all_params["base_dir"] = os.path.abspath(os.path.expanduser(os.fspath(folder)))
-    return StoreRef(cls, tuple((name, _outward(v)) for name, v in sorted(all_params.items())))
+    outward = tuple((name, _outward(v)) for name, v in sorted(all_params.items()))
+    return StoreRef(cls, outward, _relative(os.fspath(url)))
+
+
+def _relative(url: str) -> str:
+    """Return the path if its folder depends on the current directory; else nothing."""
+    parts = _split(url)
+    is_path = not parts.scheme and not parts.netloc
+    return url if is_path and not os.path.isabs(os.path.expanduser(parts.path)) else ""
 
 
 def _split(url: str) -> SplitResult:
@@ -141,6 +151,7 @@ class _Process:
         self.name = uuid.uuid4().hex
         self.memory: dict[int, LocalDict[Any]] = {}  # what a reference names must stay
         self.opened: dict[StoreRef, Store] = {}
+        self.settled: set[StoreRef] = set()  # which others have sent too, or that were warned of
         self.lock = threading.RLock()
 
 
@@ -159,6 +170,8 @@ class StoreRef:
 
     cls: type[Store]
     params: tuple[tuple[str, Any], ...]
+    relative: str = field(default="", compare=False)
+    """The path that this process has made absolute; stays in this process."""
 
     @classmethod
     def of(cls, store: Store) -> StoreRef:
@@ -180,7 +193,20 @@ class StoreRef:
             return _process.opened[self]
 
     def _made(self) -> Store:
+        if self.relative and self not in _process.settled and is_worker_process():
+            _process.settled.add(self)
+            warn_client(
+                f"{self.relative!r} is a relative path: on this worker it is the folder "
+                f"{dict(self.params)['base_dir']!r}, and another one where the current directory "
+                "is another. Give an absolute path"
+            )
         return self.cls(**{name: _inward(value) for name, value in self.params})
+
+    def __reduce__(self) -> Any:
+        return _arrived, (self.cls, self.params)
+
+    def __persist_token__(self) -> Any:
+        return self.cls, self.params
 
     def __dask_tokenize__(self) -> str:
         from dask.base import tokenize
@@ -192,6 +218,12 @@ class StoreRef:
     def __repr__(self) -> str:
         params = ", ".join(f"{name}={value!r}" for name, value in self.params)
         return f"StoreRef({self.cls.__name__}({params}))"
+
+
+def _arrived(cls: type[Store], params: tuple[tuple[str, Any], ...]) -> StoreRef:
+    ref = StoreRef(cls, params)
+    _process.settled.add(ref)
+    return ref
 
 
 def _name_of(cls: type) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from persidict import NonEmptySafeStrTuple
 from persidict_dask._flights import MISSING, in_thread
 from persidict_dask._stats import count, sizeof
-from persidict_dask._warn import warn_everywhere
+from persidict_dask._warn import warn_client
 
 
 def calling(function: Any, kwargs: dict[str, Any]) -> Callable[..., Any]:
@@ -50,7 +50,7 @@ def _compared(
     """Return the call by its key here, which is the one that a result belongs under."""
     call = function._call(args, kwargs)
     if (call.key[0], call.key[2]) != (key[0], key[2]):  # of code the function warns by itself
-        warn_everywhere(
+        warn_client(
             f"{key[0]}: the arguments count as others on a worker than where the call was "
             "submitted: their classes, or what they refer to, have other code or another version "
             "here; the result is stored as that of the other call"

@@ -9,6 +9,8 @@ import time
 from contextlib import suppress
 from typing import Any, NamedTuple, Self
 
+from persidict_dask._where import running_worker
+
 _PATIENCE = 10.0  # seconds
 
 
@@ -17,25 +19,27 @@ class Away:
 
     Does nothing outside of tasks, and in a task that has given its place away already. The task
     that has got the place may wait for something that this one holds: so after ten seconds this
-    one goes on without a place.
+    one takes a place that is one too many, until some task of the pool ends.
     """
 
     def __init__(self) -> None:
-        self._is_away = False
+        self._is_away = self._was_extra = False
 
     def begin(self) -> None:
         """Let another task run in place of this one."""
         if not self._is_away and _has_place():
             import distributed
 
+            self._was_extra = _is_extra()
             distributed.secede()  # type: ignore[no-untyped-call]
             self._is_away = True
 
-    def end(self) -> None:
-        """Wait for a place to become free, if one was given away, for a while."""
+    def end(self, *, waits: bool = True) -> None:
+        """Have a place again, if one was given away; wait a while for one to become free."""
         if self._is_away:
             self._is_away = False
-            _rejoin(_PATIENCE)
+            if self._was_extra or not waits or not _has_rejoined(_PATIENCE):
+                _take_place()
 
     def __enter__(self) -> Self:
         return self
@@ -49,11 +53,10 @@ def step_aside() -> None:
 
     For threads there is `Away`. Does nothing outside of tasks, and after the first time.
     """
-    workers: Any = sys.modules.get("distributed.worker")
-    if workers is None:
+    worker, key = running_worker(), _key_of_coroutine()
+    if worker is None:
         return
-    with suppress(ValueError, AttributeError):
-        worker, key = workers.get_worker(), _key_of_coroutine()
+    with suppress(AttributeError):
         for task in list(worker.state.executing):
             if key == repr(task.key):
                 _secede(worker, task)
@@ -93,12 +96,8 @@ class Here(NamedTuple):
     @classmethod
     def now(cls) -> Here:
         """Look where this runs."""
-        workers: Any = sys.modules.get("distributed.worker")
-        if workers is None:
-            return cls()
-        try:
-            worker = workers.get_worker()
-        except ValueError:
+        worker = running_worker()
+        if worker is None:
             return cls()
         key = _key_here(worker)
         return cls(f"{worker.scheduler.address} {key}" if key else "", str(worker.address))
@@ -121,20 +120,57 @@ def _key_of_coroutine() -> str:
     return name[len("execute(") : -1] if name.startswith("execute(") else ""
 
 
-def _rejoin(patience: float) -> None:
-    """Do what `distributed.rejoin` does, but not for ever."""
+def _has_rejoined(patience: float) -> bool:
+    """Do what `distributed.rejoin` does, but not for ever; `False` if no place became free."""
     from distributed.threadpoolexecutor import thread_state
 
     pool, me = thread_state.executor, (threading.current_thread(), threading.Event())
     with pool._rejoin_lock:
         pool._rejoin_list.append(me)
-    pool.submit(lambda: None)
+    with suppress(RuntimeError):  # the worker closes
+        pool.submit(lambda: None)
     if not me[1].wait(patience):
         with pool._rejoin_lock:
             if me in pool._rejoin_list:
                 pool._rejoin_list.remove(me)
-                return
+                return False
     thread_state.proceed = True
+    return True
+
+
+_extra = threading.local()
+"""The task of this thread that has taken a place more than there were."""
+
+
+def _is_extra() -> bool:
+    return bool(getattr(_extra, "task", None) == _task_state().key)
+
+
+def _take_place() -> None:
+    """Be one of the threads of the pool again, though it is full: `secede()` wants that.
+
+    One of them leaves for it as soon as it has nothing to do.
+    """
+    from distributed.threadpoolexecutor import thread_state, threads_lock
+
+    pool = thread_state.executor
+    with threads_lock:  # which a pool that is shut down holds while it looks at its threads
+        pool._threads.add(threading.current_thread())
+    thread_state.proceed, _extra.task = True, _task_state().key
+    with suppress(RuntimeError):  # the worker closes
+        pool.submit(_leave_if_crowded)
+
+
+def _leave_if_crowded() -> None:
+    """Let this idle thread leave its pool, if there are more than there shall be."""
+    from distributed.threadpoolexecutor import thread_state
+
+    pool = thread_state.executor
+    with pool._rejoin_lock:  # while threads take turns, there is one more for a moment
+        if len(pool._threads) > pool._max_workers:
+            thread_state.proceed = False
+            pool._threads.discard(threading.current_thread())
+    pool._adjust_thread_count()  # another may have seceded meanwhile
 
 
 def _has_place() -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 import sys
 import warnings
-from contextlib import suppress
 from types import FrameType
-from typing import Any
+
+from persidict_dask._where import running_worker
 
 
 def warn_caller(message: str) -> None:
@@ -19,15 +18,16 @@ def warn_caller(message: str) -> None:
     warnings.warn(message, RuntimeWarning, stacklevel=level)
 
 
-def warn_everywhere(message: str) -> None:
-    """Warn here and, on a worker of Dask, where its clients are."""
-    workers: Any = sys.modules.get("distributed.worker")
-    if workers is not None:
-        with suppress(ValueError):  # no worker in this process
-            event = {"message": pickle.dumps(message), "category": pickle.dumps(RuntimeWarning)}
-            workers.get_worker().log_event("warn", event)
-    warn_caller(message)
+def warn_client(message: str) -> None:
+    """Warn here and, from a task, where the clients of the cluster are."""
+    if running_worker() is None:
+        warn_caller(message)
+        return
+    from distributed import warn
+
+    warn(message, RuntimeWarning)
 
 
 def _is_ours(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__")).startswith("persidict_dask.")
+    name = str(frame.f_globals.get("__name__"))
+    return name.startswith("persidict_dask.") or name == "contextlib"  # which runs our generators

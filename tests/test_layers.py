@@ -12,7 +12,8 @@ from tests.ids import stable
 ROOT = pathlib.Path(__file__).parent.parent
 LEVELS = """
 jokers_and_status_flags exceptions safe_chars _words
-safe_str_tuple safe_str_tuple_signing _retry io_retry _windows _buffers _array_pickles _codecs
+safe_str_tuple safe_str_tuple_signing _retry io_retry _windows _buffers reducers _array_pickles
+_codecs
 _json_pandas
 _blobs owners _file_lock _files _leftovers _folder_blobs
 _read_ahead _s3_errors _s3_bucket _s3_proof _s3_changes _s3_reads _s3_writes _s3_bulk _s3_blobs

@@ -71,6 +71,17 @@ def test_every_package_is_shipped():
     assert found == set(project()["tool"]["setuptools"]["packages"])
 
 
+def test_the_licence_is_shipped():
+    """The licence that the metadata names comes along as a text."""
+    assert project()["project"]["license"] == "MIT"
+    texts = [
+        path.read_text(encoding="utf-8")
+        for pattern in project()["project"]["license-files"]
+        for path in ROOT.glob(pattern)
+    ]
+    assert [text.split("\n")[0] for text in texts] == ["MIT License"]
+
+
 def test_heavy_libraries_are_no_dependencies():
     needed = {re.split(r"[<>=\[; ]", need)[0] for need in project()["project"]["dependencies"]}
     assert needed == {"joblib", "lz4", "jsonpickle"}

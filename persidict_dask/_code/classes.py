@@ -1,35 +1,56 @@
-"""Classes and descriptors of the project, member by member."""
+"""Classes of the project, member by member."""
 
 from __future__ import annotations
 
 import abc
-import dataclasses
 import enum
-import functools
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from persidict_dask._code.annotations import annotation_token
+from persidict_dask._code.descriptors import member_token
+from persidict_dask._code.kinds import step
+from persidict_dask._code.models import is_generated, models_of
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._digest.frame import frame_all
+from persidict_dask._digest.walk import SCALARS
 from persidict_dask._errors import UnstableKeyError
-from persidict_dask._origin import module_of
+from persidict_dask._origin import PYTHON
+
+_INCIDENTAL: Final = frozenset(
+    {
+        "__dict__",
+        "__weakref__",
+        "__doc__",
+        "__module__",
+        "__qualname__",
+        "__firstlineno__",
+        "__static_attributes__",
+        # annotations count where something reads them
+        "__annotations__",
+        "__annotate__",
+        "__annotate_func__",
+        "__annotations_cache__",
+        "__conditional_annotations__",
+        # what is left by use, or follows from other members
+        "__slotnames__",
+        "__schema_cache__",
+        "__abstractmethods__",
+        "_abc_impl",
+        "__parameters__",
+        "__type_params__",
+        "__protocol_attrs__",
+        "__non_callable_proto_members__",
+        # counted in their own way
+        "__slots__",
+        "__orig_bases__",
+    }
+)
+"""Members that do not count; docs/keys.md lists them. Everything else does."""
 
 _PLAIN_METACLASSES: Final = (type, abc.ABCMeta, enum.EnumType)
-_OF_DATACLASS: Final = "__create_fn__.<locals>."  # what generated methods are called in there
-_OF_NAMED_TUPLE: Final = "namedtuple_"  # the module that `__new__` says it is from
-_SLOTS: Final = (types.MemberDescriptorType, types.GetSetDescriptorType)
-_UNSET: Final = type(dataclasses.MISSING)
-_FIELD_PARTS: Final = (
-    "name",
-    "default",
-    "default_factory",
-    "init",
-    "repr",
-    "hash",
-    "compare",
-    "kw_only",
-)
+_PLACEHOLDER: Final = "_no_init_or_replace_init"  # of a protocol, until a class of it is used
 
 
 def class_token(walker: CodeWalker, cls: type) -> bytes:
@@ -37,15 +58,13 @@ def class_token(walker: CodeWalker, cls: type) -> bytes:
     if not walker.is_by_value(cls):
         return walker.library(cls)
     name = f"{cls.__module__}.{cls.__qualname__}"
-    walker.name("class", name, cls, _outline(cls))
     try:
         parts = (
-            walker.token(cls.__qualname__),
+            SCALARS[str](cls.__name__),  # a transport by value keeps no qualified name
             frame_all(b"bases", (walker.token(base) for base in cls.__bases__)),
-            walker.token(_slots(cls)),
-            _metaclass(walker, cls),
-            frame_all(b"fields", _fields(walker, cls)),
+            _metaclass(walker, cls, name),
             frame_all(b"members", _members(walker, cls, name)),
+            frame_all(b"hidden", _hidden(walker, cls, name)),
         )
     except UnstableKeyError as error:
         error.anchor(name)
@@ -53,76 +72,53 @@ def class_token(walker: CodeWalker, cls: type) -> bytes:
     return frame_all(b"definition", parts)
 
 
-def _outline(cls: type) -> tuple[Any, ...]:
-    """What of a class is no component of its own: its bases, fields and the names of members."""
-    bases = tuple(base.__qualname__ for base in cls.__bases__)
-    members = tuple(
-        k for k, value in sorted(vars(cls).items()) if not _is_incidental(cls, k, value)
-    )
-    fields = tuple(f"{field!r:.200}" for field in vars(cls).get("__dataclass_fields__", ()))
-    return bases, _slots(cls), members, fields, str(vars(cls).get("__dataclass_params__"))
-
-
-def _slots(cls: type) -> list[str] | None:
-    """By name: the descriptors of slots do not survive a transport by value."""
-    slots = vars(cls).get("__slots__")
-    return sorted([slots] if isinstance(slots, str) else slots) if slots is not None else None
-
-
-def descriptor_token(walker: CodeWalker, obj: Any) -> bytes:
-    """Token of what wraps functions in a class or around a function; anything else has a name."""
-    tag = type(obj).__name__.encode()
-    if isinstance(obj, property):
-        return frame_all(tag, (walker.token(part) for part in (obj.fget, obj.fset, obj.fdel)))
-    if isinstance(obj, (staticmethod, classmethod)):
-        return frame_all(tag, (walker.token(obj.__func__),))
-    if isinstance(obj, functools.cached_property):
-        return frame_all(tag, (walker.token(obj.func),))
-    if isinstance(obj, functools._lru_cache_wrapper):
-        return frame_all(tag, (walker.token(obj.__wrapped__),))
-    return walker.library(obj)
-
-
-def _metaclass(walker: CodeWalker, cls: type) -> bytes:
+def _metaclass(walker: CodeWalker, cls: type, name: str) -> bytes:
     """A metaclass of somebody may read the annotations: only then they count."""
-    kind = type(cls)
-    if kind in _PLAIN_METACLASSES and not _has_foreign_hook(cls):
-        return b""
-    annotations = vars(cls).get("__annotations__")
-    texts = [(k, str(v)) for k, v in annotations.items()] if isinstance(annotations, dict) else []
-    return walker.token(kind) + walker.token(texts)
+    kind, members = type(cls), walker.members(cls)
+    is_plain = kind in _PLAIN_METACLASSES
+    token = b"" if is_plain else walker.token(kind)
+    hints = members.get("__annotations__")
+    is_known = any(model.has_hints for model in models_of(cls, members))
+    if not hints or is_known or (is_plain and not _has_foreign_hook(walker, cls)):
+        return token
+    with step(".__annotations__"):
+        seen = frame_all(
+            b"hints", (SCALARS[str](k) + annotation_token(walker, v) for k, v in hints.items())
+        )
+    walker.name("annotations", name, cls, seen)
+    return token + seen
 
 
-def _has_foreign_hook(cls: type) -> bool:
-    return any("__init_subclass__" in vars(base) for base in cls.__mro__[1:-1])
-
-
-def _fields(walker: CodeWalker, cls: type) -> Iterator[bytes]:
-    """Fields of a dataclass or named tuple: what their generated methods are made from."""
-    fields = vars(cls).get("__dataclass_fields__", {})
-    for field in fields.values():
-        for part in _FIELD_PARTS:
-            value = getattr(field, part)
-            is_set = not isinstance(value, _UNSET)  # a transport by value makes another marker
-            yield walker.at(f".{field.name}", value) if is_set else b"unset 0:"
-        yield walker.token((str(field._field_type), dict(field.metadata)))
-    if fields:
-        yield walker.token(repr(vars(cls).get("__dataclass_params__")))
-    if "_fields" in vars(cls) and issubclass(cls, tuple):
-        yield walker.token((vars(cls)["_fields"], getattr(cls, "_field_defaults", {})))
+def _has_foreign_hook(walker: CodeWalker, cls: type) -> bool:
+    return any(
+        "__init_subclass__" in walker.members(base) and walker.origin(base).kind != PYTHON
+        for base in cls.__mro__[1:-1]
+    )
 
 
 def _members(walker: CodeWalker, cls: type, name: str) -> Iterator[bytes]:
-    if issubclass(cls, enum.Enum):
-        yield from _enum_members(walker, cls)
-    for key, value in sorted(vars(cls).items()):
-        if not _is_incidental(cls, key, value):
-            yield walker.token(key)
-            yield (
-                walker.token("slot")
-                if isinstance(value, _SLOTS)
-                else _member(walker, f"{name}.{key}", value)
-            )
+    """Fields, slots and members; the names of all are what the class is as a component."""
+    members = walker.members(cls)
+    models = models_of(cls, members)
+    for field, token in (part for model in models for part in model.parts(walker, cls, members)):
+        walker.name("field", f"{name}.{field}", cls, token)
+        yield SCALARS[str](field) + token
+    own = {
+        key: value
+        for key, value in sorted(members.items())
+        if key not in _INCIDENTAL
+        and not _is_own_slot(cls, value)
+        and not any(model.hides(cls, key, value) for model in models)
+        and not _repeats(walker, cls, key, value)
+    }
+    slots = _slots(walker, cls)
+    bases = tuple(base.__name__ for base in cls.__bases__)
+    walker.name("class", name, cls, (bases, slots, tuple(own)))
+    yield walker.token(tuple(slots)) + _written_bases(walker, members)
+    for key, value in own.items():
+        is_made = is_generated(members, key, value)
+        token = b"generated 0:" if is_made else _member(walker, f"{name}.{key}", value)
+        yield SCALARS[str](key) + token
 
 
 def _member(walker: CodeWalker, name: str, value: Any) -> bytes:
@@ -130,51 +126,74 @@ def _member(walker: CodeWalker, name: str, value: Any) -> bytes:
     if not is_code:
         walker.name("attribute", name, value)
     try:
-        return walker.token(value)
+        return member_token(walker, value)
     except UnstableKeyError as error:
         error.anchor(name)
         raise
 
 
-def _enum_members(walker: CodeWalker, cls: type[enum.Enum]) -> Iterator[bytes]:
-    for key, member in cls.__members__.items():
-        yield walker.token(key)
-        yield walker.at(f".{key}", member._value_)
+def _slots(walker: CodeWalker, cls: type) -> list[str]:
+    """By name: the descriptors of slots do not survive a transport by value."""
+    slots = walker.members(cls).get("__slots__", ())
+    return [slots] if isinstance(slots, str) else sorted(slots)
 
 
-def _is_incidental(cls: type, key: str, value: Any) -> bool:
-    """Left by the machinery of classes, or made from what is already seen."""
-    if issubclass(cls, enum.Enum) and (isinstance(value, (cls, enum.property)) or key[0] == "_"):
-        return not isinstance(value, _FUNCTIONS) or _is_generated(value)
-    if key.startswith("__") and key.endswith("__"):
-        is_code = isinstance(value, _FUNCTIONS) or (value is None and key == "__hash__")
-        return not is_code or _is_generated(value)
-    if key == "_abc_impl" or isinstance(value, _SLOTS):
-        return True
-    return "_fields" in vars(cls) and issubclass(cls, tuple) and _is_of_named_tuple(key, value)
+def _is_own_slot(cls: type, value: Any) -> bool:
+    return isinstance(value, types.MemberDescriptorType) and value.__objclass__ is cls
 
 
-_FUNCTIONS: Final = (types.FunctionType, staticmethod, classmethod, property)
-_NAMED_TUPLE: Final = frozenset(
-    {"_fields", "_field_defaults", "_make", "_replace", "_asdict", "_tuplegetter"}
-)
+def _written_bases(walker: CodeWalker, members: Mapping[str, Any]) -> bytes:
+    """What stands in the parentheses of a generic class: parameters of bases count, too."""
+    return annotation_token(walker, members.get("__orig_bases__", ()))
 
 
-def _is_generated(value: Any) -> bool:
-    """Was a method made from the fields of a dataclass or named tuple?
-
-    By names that survive a transport by value; the name of the file does not.
-    """
-    function = getattr(value, "__func__", value)
-    inner = getattr(function, "__wrapped__", function)
-    code = getattr(inner, "__code__", None)
-    if code is None:
-        return False
-    is_lambda = code.co_name == "<lambda>"
-    return code.co_qualname.startswith(_OF_DATACLASS) or (
-        is_lambda and module_of(inner).startswith(_OF_NAMED_TUPLE)
-    )
+# -- what is inherited --------------------------------------------------------------------------
 
 
-def _is_of_named_tuple(key: str, value: Any) -> bool:
-    return key in _NAMED_TUPLE or type(value).__name__ == "_tuplegetter"
+def _repeats(walker: CodeWalker, cls: type, key: str, value: Any) -> bool:
+    """Is a member what the class would inherit anyway? A transport by value leaves it out."""
+    return _is_same(value, _next(walker, cls.__mro__[1:], key))
+
+
+def _next(walker: CodeWalker, bases: tuple[type, ...], key: str) -> Any:
+    for base in bases:
+        found = walker.members(base).get(key, _NOTHING)
+        if found is not _NOTHING and getattr(found, "__name__", "") != _PLACEHOLDER:
+            return found
+    return _NOTHING
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    constant = _constant(value)
+    return value is other or (constant is not None and constant == _constant(other))
+
+
+def _constant(value: Any) -> bytes | None:
+    """Token of what a compiler may share between two places."""
+    scalar = SCALARS.get(type(value))
+    if scalar is not None:
+        return scalar(value)
+    if type(value) not in (tuple, frozenset):
+        return None
+    tokens = [_constant(item) for item in value]
+    known = [token for token in tokens if token is not None]
+    ordered = known if type(value) is tuple else sorted(known)
+    return frame_all(type(value).__name__.encode(), ordered) if len(known) == len(tokens) else None
+
+
+def _hidden(walker: CodeWalker, cls: type, name: str) -> Iterator[bytes]:
+    """What a base repeats is no part of it, but can hide what a class would have from another."""
+    if len(cls.__bases__) == 1:
+        return
+    bases = cls.__mro__[1:]
+    for key in sorted({key for base in bases[:-1] for key in walker.members(base)}):
+        first = next(at for at, base in enumerate(bases) if key in walker.members(base))
+        value = walker.members(bases[first])[key]
+        is_by_value = walker.is_by_value(bases[first]) and key not in _INCIDENTAL
+        if is_by_value and _repeats(walker, bases[first], key, value):
+            other = _next(walker, bases[first + 1 :], key)
+            if other is not _NOTHING and not _is_same(value, other):
+                yield SCALARS[str](key) + _member(walker, f"{name}.{key}", value)
+
+
+_NOTHING: Final = object()

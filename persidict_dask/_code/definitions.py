@@ -6,10 +6,13 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from persidict_dask._code.classes import class_token, descriptor_token
+from persidict_dask._code.classes import class_token
+from persidict_dask._code.data import data_token
+from persidict_dask._code.descriptors import descriptor_token
 from persidict_dask._code.flow import flow_token
 from persidict_dask._code.functions import function_token, module_token
 from persidict_dask._code.walk import DEFINITIONS, CodeWalker
+from persidict_dask._digest.definitions import Data
 
 
 def _code(_: CodeWalker, code: types.CodeType) -> bytes:
@@ -18,6 +21,7 @@ def _code(_: CodeWalker, code: types.CodeType) -> bytes:
 
 _KINDS: dict[type, Callable[[CodeWalker, Any], bytes]] = {
     types.FunctionType: function_token,
+    Data: data_token,
     type: class_token,
     types.ModuleType: module_token,
     types.CodeType: _code,

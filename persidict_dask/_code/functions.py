@@ -7,17 +7,35 @@ import contextlib
 import importlib
 import importlib.util
 import types
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
+from persidict_dask._code.accessors import accessors_in
 from persidict_dask._code.flow import flow_token
-from persidict_dask._code.reads import Import, Read, reads_of
+from persidict_dask._code.looks import cell_content
+from persidict_dask._code.places import INCIDENTAL, relative_location, variables_token
+from persidict_dask._code.reads import (
+    Import,
+    Read,
+    assigned_in,
+    importing,
+    names_in,
+    reads_of,
+    stored_in,
+)
+from persidict_dask._code.state import MISSING
+from persidict_dask._code.uses import WRITTEN
 from persidict_dask._code.walk import CodeWalker
-from persidict_dask._code.watch import MISSING, cell_content
 from persidict_dask._digest.frame import frame, frame_all
 from persidict_dask._digest.walk import SCALARS
 from persidict_dask._errors import UnstableKeyError
 from persidict_dask._origin import PROJECT, find, module_of, origin_of
+
+_CACHES: Final = frozenset({"cache_token", "dispatch_cache"})  # of functools.singledispatch
+_DYNAMIC: Final = frozenset(
+    {"__dict__", "__setattr__", "delattr", "eval", "exec", "globals", "setattr", "vars"}
+)
+"""Names by which code may change globals that it does not name."""
 
 
 def function_token(walker: CodeWalker, f: types.FunctionType) -> bytes:
@@ -26,12 +44,17 @@ def function_token(walker: CodeWalker, f: types.FunctionType) -> bytes:
         return _library_function(walker, f)
     name = f"{module_of(f)}.{f.__qualname__}"
     walker.name("function", name, f.__code__)
+    walker.is_dynamic |= not _DYNAMIC.isdisjoint(names_in(f.__code__))
+    walker.stored |= stored_in(f.__code__)
+    walker.assigned |= {("name", id(f.__globals__), each) for each in assigned_in(f.__code__)}
+    reads = reads_of(f.__code__)
     parts = (
         flow_token(f.__code__),
         frame_all(b"defaults", _defaults(walker, f, name)),
-        frame_all(b"cells", _cells(walker, f, name)),
-        frame_all(b"reads", (_read(walker, read, f) for read in reads_of(f.__code__))),
+        frame_all(b"cells", _cells(walker, f, name, reads)),
+        frame_all(b"reads", (_read(walker, read, f) for read in reads)),
         frame_all(b"attributes", _attributes(walker, f, name)),
+        frame_all(b"accessors", map(walker.token, accessors_in(names_in(f.__code__), walker))),
     )
     return frame_all(b"function", parts)
 
@@ -44,7 +67,7 @@ def _library_function(walker: CodeWalker, f: types.FunctionType) -> bytes:
     parts = (
         walker.library(f, f.__code__.co_qualname),
         frame_all(b"defaults", _defaults(walker, f, f.__qualname__)),
-        frame_all(b"cells", _cells(walker, f, f.__qualname__)),
+        frame_all(b"cells", _cells(walker, f, f.__qualname__, None)),
         b"" if wrapped is None else walker.token(wrapped),
     )
     return frame_all(b"wrapper", parts)
@@ -64,11 +87,21 @@ def _attributes(walker: CodeWalker, f: types.FunctionType, name: str) -> Iterato
         yield SCALARS[str](key) + _value(walker, "attribute", f"{name}.{key}", value)
 
 
-def _cells(walker: CodeWalker, f: types.FunctionType, name: str) -> Iterator[bytes]:
+def _cells(
+    walker: CodeWalker, f: types.FunctionType, name: str, reads: tuple[Read, ...] | None
+) -> Iterator[bytes]:
+    """Tokens of what the closure holds; without `reads`, of all of it."""
+    free = {read.name: read for read in reads or () if read.is_free}
     for variable, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
         value = cell_content(cell)
-        if not isinstance(value, types.ModuleType):  # of a module only what is read counts
-            yield _value(walker, "closure", f"{name}.{variable}", value)
+        if reads is not None and variable not in free and variable != "__class__":
+            continue  # of an annotation of an inner function
+        if reads is None and variable in _CACHES:
+            continue
+        if variable == "__class__" and value in walker.hidden:
+            yield b"super 0:"
+        elif not isinstance(value, types.ModuleType):  # of a module only what is read counts
+            yield _value(walker, "closure", f"{name}.{variable}", value, free.get(variable))
 
 
 def _read(walker: CodeWalker, read: Read, f: types.FunctionType) -> bytes:
@@ -78,8 +111,11 @@ def _read(walker: CodeWalker, read: Read, f: types.FunctionType) -> bytes:
     if read.is_free:
         value = _free(f, read.name)
         is_seen = not isinstance(value, types.ModuleType)
-        return b"" if is_seen else frame(b"read", label) + _followed(walker, value, read.chain)
-    return frame(b"read", label) + _global(walker, f.__globals__, read)
+        return b"" if is_seen else frame(b"read", label) + _followed(walker, value, read, 0)
+    token = _global(walker, f.__globals__, read, assigned_in(f.__code__))
+    if read.imports and isinstance(module := f.__globals__.get(read.name), str):
+        token += _imported(walker, read, importing(module), f)
+    return frame(b"read", label) + token
 
 
 def _free(f: types.FunctionType, name: str) -> Any:
@@ -87,30 +123,64 @@ def _free(f: types.FunctionType, name: str) -> Any:
     return cell_content(cells[name])
 
 
-def _global(walker: CodeWalker, namespace: dict[str, Any], read: Read) -> bytes:
-    if walker.watches is not None:
-        walker.watches.name(namespace, read.name)
-    value = namespace.get(read.name, MISSING)
+def _global(
+    walker: CodeWalker,
+    namespace: dict[str, Any],
+    read: Read,
+    assigned: frozenset[str] = frozenset(),
+) -> bytes:
+    if read.name in INCIDENTAL:
+        return b"incidental 0:"
+    name = f"{namespace.get('__name__', '__main__')}.{read.name}"
+    if walker.is_ignored(name):
+        return b"ignored 0:"
+    value = _named(walker, namespace, read.name, name)
     if value is MISSING:
         is_built_in = hasattr(builtins, read.name)
         return b"builtin 0:" if is_built_in else b"missing 0:"
     if isinstance(value, types.ModuleType):
-        return _followed(walker, value, read.chain)
-    module = namespace.get("__name__", "__main__")
-    return _value(walker, "global", f"{module}.{read.name}", value)
+        return _followed(walker, value, read, 0)
+    try:
+        apart = variables_token(value, read) or relative_location(value, namespace)
+        return apart or _value(walker, "global", name, value, read, namespace)
+    except UnstableKeyError:
+        if read.name in assigned:  # the function keeps there what it wants
+            walker.forget(value)
+            return b"state 0:"
+        raise
 
 
-def _followed(walker: CodeWalker, value: Any, chain: tuple[str, ...]) -> bytes:
+def _named(walker: CodeWalker, namespace: dict[str, Any], name: str, label: str) -> Any:
+    """What a global name stands for, or stood for before runs changed it."""
+    if walker.watches is None:
+        return namespace.get(name, MISSING)
+    return walker.watches.name(namespace, name, label)
+
+
+def _followed(walker: CodeWalker, value: Any, read: Read, done: int) -> bytes:
     """Token of the first thing on a chain of attributes that is not a module."""
-    for at, name in enumerate(chain):
+    for at, name in enumerate(read.chain[done:], done):
         if not walker.is_by_value(value):
-            return walker.library(value, ".".join(chain[at:]))
-        if walker.watches is not None:
-            walker.watches.name(vars(value), name)
-        module, value = value, getattr(value, name, MISSING)
+            variables = variables_token(value, read._replace(chain=read.chain[at:]))
+            return walker.library(value, ".".join(read.chain[at:])) + variables
+        if name in INCIDENTAL:
+            return b"incidental 0:"
+        label = f"{value.__name__}.{name}"
+        if walker.is_ignored(label):
+            return b"ignored 0:"
+        if read.stores and at == len(read.chain) - 1:
+            walker.assigned.add(("name", id(vars(value)), name))
+        module, value = value, _attribute(walker, value, name, label)
         if not isinstance(value, types.ModuleType):
-            return _value(walker, "global", f"{module.__name__}.{name}", value)
+            rest = read._replace(chain=read.chain[at + 1 :], uses=read.uses[at + 1 :])
+            located = relative_location(value, vars(module))
+            return located or _value(walker, "global", label, value, rest, vars(module))
     return walker.token(value)
+
+
+def _attribute(walker: CodeWalker, module: types.ModuleType, name: str, label: str) -> Any:
+    value = _named(walker, vars(module), name, label)
+    return getattr(module, name, MISSING) if value is MISSING else value
 
 
 def _imported(walker: CodeWalker, read: Read, binding: Import, f: types.FunctionType) -> bytes:
@@ -121,7 +191,8 @@ def _imported(walker: CodeWalker, read: Read, binding: Import, f: types.Function
     if origin.kind != PROJECT:  # not imported for its version alone
         walker.versions[origin.name] = origin.version
         return frame(b"library", f"{origin} {module} {binding.attribute} {read}".encode())
-    chain = read.chain if binding.attribute is None else (binding.attribute, *read.chain)
+    if binding.attribute is not None:
+        read = read._replace(chain=(binding.attribute, *read.chain), uses=(WRITTEN, *read.uses))
     try:
         loaded = importlib.import_module(module)
     except ImportError:
@@ -129,18 +200,30 @@ def _imported(walker: CodeWalker, read: Read, binding: Import, f: types.Function
     if binding.binds_top:
         loaded = importlib.import_module(module.partition(".")[0])
     if binding.attribute and not hasattr(loaded, binding.attribute):
-        with contextlib.suppress(ImportError):  # a submodule that nobody has imported so far
+        with contextlib.suppress(ImportError):  # a submodule that is not imported so far
             importlib.import_module(f"{module}.{binding.attribute}")
-    return _followed(walker, loaded, chain)
+    return _followed(walker, loaded, read, 0)
 
 
-def _value(walker: CodeWalker, kind: str, name: str, value: Any) -> bytes:
+def _value(
+    walker: CodeWalker,
+    kind: str,
+    name: str,
+    value: Any,
+    read: Read | None = None,
+    namespace: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Token of a value that code reads; without a `read` it may do anything with it."""
     if value is MISSING:
         return b"missing 0:"
+    if walker.is_ignored(name):
+        return b"ignored 0:"
     if not isinstance(value, (types.FunctionType, type, types.ModuleType)):
         walker.name(kind, name, value)
+    walker.use(value, *(read.first_use if read is not None else (WRITTEN, None)))
     try:
-        return walker.token(value)
+        with walker.reading(name, namespace, is_global=kind == "global"):
+            return walker.token(value)
     except UnstableKeyError as error:
         error.anchor(name)
         raise

@@ -5,15 +5,20 @@ from __future__ import annotations
 import functools
 import types
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from persidict_dask._code.flow import flow_token
+from persidict_dask._code.methods import method_token
+from persidict_dask._code.state import as_before
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._code.watch import Watches
+from persidict_dask._digest.definitions import Data
 from persidict_dask._digest.frame import frame, hex_digest
 from persidict_dask._digest.graph import root_token
+from persidict_dask._digest.walk import Walker
 from persidict_dask._origin import PYTHON_ORIGIN
 from persidict_dask._provenance import short_form
 
@@ -35,24 +40,59 @@ class Fingerprint:
     values: dict[str, str] = field(default_factory=dict, compare=False)
 
 
-_cache: dict[tuple[int, tuple[str, ...]], tuple[Any, Watches, Fingerprint]] = {}
+class Settings(NamedTuple):
+    """What else decides a fingerprint: names of modules and of globals (`module.name`).
+
+    The code of modules and packages in `by_value` counts besides the project's, and globals in
+    `ignored` do not count.
+    """
+
+    by_value: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
-def fingerprint(function: Any, by_value: Iterable[str | types.ModuleType] = ()) -> Fingerprint:
+Key: TypeAlias = tuple[int, Settings, type | None]
+
+_cache: dict[Key, tuple[Any, Watches, Fingerprint]] = {}
+
+
+def fingerprint(
+    function: Any,
+    by_value: Iterable[str | types.ModuleType] = (),
+    ignored: tuple[str, ...] = (),
+    owner: type | None = None,
+) -> Fingerprint:
     """Identity of the code of a function, class or callable object.
 
-    Made once in a process, and again after anything it was made of has changed. `by_value` names
-    modules and packages whose code counts besides the project's.
+    Made once in a process, and again after anything it was made of has been edited; what runs
+    change is seen as it was before. With an `owner`, of a method of that class: what it reaches
+    through its first argument counts, and not the whole class.
     """
-    names = _names(by_value) if by_value else ()
-    key = (id(function), names)
+    settings = Settings(_names(by_value) if by_value else (), ignored)
+    key = (id(function), settings, owner)
     known = _cache.get(key)
     if known is not None and known[0]() is function and known[1].hold():
         return known[2]
-    watches = Watches()
-    made = _fingerprint(function, names, watches)
+    watches, made = _fingerprint(function, settings, owner)
     _remember(key, function, watches, made)
     return made
+
+
+@contextmanager
+def running(
+    function: Any,
+    by_value: tuple[str, ...] = (),
+    ignored: tuple[str, ...] = (),
+    owner: type | None = None,
+) -> Iterator[list[str]]:
+    """Run a function: what changes meanwhile is state. Gives a list, in the end of what changed."""
+    changed: list[str] = []
+    known = _cache.get((id(function), Settings(by_value, ignored), owner))
+    if known is None or known[0]() is not function:
+        yield changed
+        return
+    with known[1].running(changed):
+        yield changed
 
 
 def _names(by_value: Iterable[str | types.ModuleType]) -> tuple[str, ...]:
@@ -60,17 +100,43 @@ def _names(by_value: Iterable[str | types.ModuleType]) -> tuple[str, ...]:
     return tuple(sorted(one if isinstance(one, str) else one.__name__ for one in modules))
 
 
-def _fingerprint(function: Any, by_value: tuple[str, ...], watches: Watches) -> Fingerprint:
-    walker = CodeWalker(by_value, watches)
-    python = PYTHON_ORIGIN.version
-    token = root_token(walker, function)
-    watches.close()
+def _fingerprint(
+    function: Any, settings: Settings, owner: type | None
+) -> tuple[Watches, Fingerprint]:
+    """Walk until it is known what the walk depends on.
+
+    That is what the settings of persisted functions on the way are, and what the code only reads
+    of what runs of other functions have changed.
+    """
+    as_is: set[Any] = set()
+    while True:
+        walker = CodeWalker(*settings, Watches(as_is))
+        token = _token(walker, function, owner)
+        wrong = walker.close()
+        more = Settings(
+            tuple(sorted({*settings.by_value, *walker.more_by_value})),
+            tuple(sorted({*settings.ignored, *walker.more_ignored})),
+        )
+        if not wrong and more == settings:
+            python = "" if isinstance(function, Data) else PYTHON_ORIGIN.version
+            return walker.watches, _described(walker, token, python)  # type: ignore[return-value]
+        as_is |= wrong
+        settings = more
+
+
+def _token(walker: CodeWalker, function: Any, owner: type | None) -> bytes:
+    if owner is None:
+        return root_token(walker, function)
+    return method_token(walker, function, owner)
+
+
+def _described(walker: CodeWalker, token: bytes, python: str) -> Fingerprint:
     components = {name: _short(walker, obj) for name, (_, obj) in sorted(walker.named.items())}
     libraries = {f"library {name}": version for name, version in sorted(walker.versions.items())}
     libraries.pop("library python", None)
     return Fingerprint(
         hex_digest(frame(b"python", python.encode()) + token),
-        {**components, **libraries, "python": python},
+        {**components, **libraries} | ({"python": python} if python else {}),
         {n: short_form(obj) for n, (_, obj) in walker.named.items() if n.startswith("global ")},
     )
 
@@ -80,9 +146,7 @@ def _short(walker: CodeWalker, obj: Any) -> str:
     return hex_digest(token)[:_SHORT]
 
 
-def _remember(
-    key: tuple[int, tuple[str, ...]], function: Any, watches: Watches, made: Fingerprint
-) -> None:
+def _remember(key: Key, function: Any, watches: Watches, made: Fingerprint) -> None:
     """Keep a fingerprint while its function lives; a closure and its data are not kept alive."""
     try:
         found = weakref.ref(function, functools.partial(_forget, _cache, key))
@@ -96,3 +160,15 @@ def _remember(
 def _forget(cache: dict[Any, Any], key: Any, _: Any) -> None:
     """Given the cache, because at exit this module has no names any more."""
     cache.pop(key, None)
+
+
+class _StateWalker(Walker):
+    """A walk over values that shows them as they were before runs changed them."""
+
+    def handle(self, obj: Any) -> bytes:
+        return super().handle(obj if isinstance(obj, type) else as_before(obj))
+
+
+def digest_before(value: Any, by_value: tuple[str, ...]) -> str:
+    """Digest of a value as it was before runs changed it."""
+    return hex_digest(root_token(_StateWalker(by_value), value))

@@ -110,7 +110,7 @@ def _step(
     if name == "MAKE_FUNCTION":
         argument = (instruction.arg or 0) & ~_ANNOTATED
     elif name in ("LOAD_GLOBAL", "LOAD_ATTR", "LOAD_SUPER_ATTR"):
-        argument = (argument, instruction.argrepr.startswith("NULL"))
+        argument = (argument, instruction.argrepr != argument)
     if instruction.opname in _HARMLESS:
         handler = (None, b"")
     is_constant = instruction.opcode in dis.hasconst

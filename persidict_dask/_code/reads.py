@@ -8,6 +8,7 @@ from types import CodeType
 from typing import Final, NamedTuple
 
 from persidict_dask._code.instructions import Step, steps_of
+from persidict_dask._code.uses import WRITTEN, use_of
 
 
 class Import(NamedTuple):
@@ -20,12 +21,24 @@ class Import(NamedTuple):
 
 
 class Read(NamedTuple):
-    """A name and the attributes taken from it: `np.linalg.norm` is `np`, `linalg`, `norm`."""
+    """A name and the attributes taken from it: `np.linalg.norm` is `np`, `linalg`, `norm`.
+
+    `uses` tell what is done with what the name stands for, and with what each attribute is.
+    """
 
     name: str
     chain: tuple[str, ...]
     is_free: bool = False  # read from the closure
     binding: Import | None = None  # or bound by an import inside the function
+    uses: tuple[int, ...] = (WRITTEN,)
+    stores: bool = False  # the last attribute is assigned or deleted
+    items: tuple[str, ...] = ()  # texts that are asked for: `environ["HOME"]`
+    imports: bool = False  # what the name stands for is the name of a module that is imported
+
+    @property
+    def first_use(self) -> tuple[int, str | None]:
+        """What is done with what the name stands for, and which attribute is taken of it."""
+        return self.uses[0], next(iter(self.chain), None)
 
     def __str__(self) -> str:
         return ".".join((self.name, *self.chain))
@@ -35,55 +48,111 @@ _GLOBAL: Final = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBA
 _FREE: Final = frozenset({"LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"})
 _LOCAL: Final = frozenset({"LOAD_FAST", "LOAD_FAST_AND_CLEAR"})
 _STORES: Final = frozenset({"STORE_FAST", "STORE_DEREF", "STORE_GLOBAL", "STORE_NAME"})
+_IMPORTERS: Final = frozenset({"import_module", "__import__"})
 _ATTRIBUTE: Final = frozenset({"LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "DELETE_ATTR"})
 
 
 @functools.lru_cache(maxsize=4096)
 def reads_of(code: CodeType) -> tuple[Read, ...]:
-    """What a function's code and the code nested in it read; each name once, sorted.
-
-    A global that the code assigns itself is its state, not a part of its meaning.
-    """
-    codes = list(_nested(code))
-    imports = [pair for one in codes for pair in _imports(_meaningful(one))]
+    """What a function's code and the code nested in it read; each name once, sorted."""
+    codes = list(codes_of(code))
+    imports = [pair for one in codes for pair in _imports(meaningful(one))]
     bound: dict[str, list[Import]] = {}
     for name, binding in imports:
         bound.setdefault(name, []).append(binding)
-    assigned = {
-        step.argument
-        for one in codes
-        for step in _meaningful(one)
-        if step.name == "STORE_GLOBAL" and step.argument not in bound
-    }
-    reads = {read for one in codes for read in _reads(one, code, bound)}
+    reads = [read for one in codes for read in _reads(one, code, bound)]
     used = {read.name for read in reads}
-    reads |= {Read(name, (), binding=to) for name, to in imports if name not in used}
-    kept = (read for read in reads if read.is_free or read.name not in assigned)
-    return tuple(sorted(kept, key=repr))
+    reads += [Read(name, (), binding=to) for name, to in imports if name not in used]
+    reads += [read for one in codes for read in _computed_imports(one)]
+    return tuple(sorted(_united(reads), key=repr))
 
 
-def _nested(code: CodeType) -> Iterator[CodeType]:
+@functools.lru_cache(maxsize=4096)
+def assigned_in(code: CodeType) -> frozenset[str]:
+    """Names of the globals that a function's code and the code nested in it assign or delete."""
+    return frozenset(
+        step.argument
+        for one in codes_of(code)
+        for step in meaningful(one)
+        if step.name in ("STORE_GLOBAL", "DELETE_GLOBAL")
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def stored_in(code: CodeType) -> frozenset[str]:
+    """Names of attributes and outer variables that code assigns or deletes."""
+    return frozenset(
+        attribute_of(step)
+        for one in codes_of(code)
+        for step in meaningful(one)
+        if step.name in ("STORE_ATTR", "DELETE_ATTR", "STORE_DEREF", "DELETE_DEREF")
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def names_in(code: CodeType) -> frozenset[str]:
+    """Names of globals and attributes in a function's code and the code nested in it."""
+    return frozenset(name for one in codes_of(code) for name in one.co_names)
+
+
+def _united(reads: list[Read]) -> Iterator[Read]:
+    """One read for those of one name and chain, with all that is done there."""
+    found: dict[Read, Read] = {}
+    for read in reads:
+        bare = read._replace(uses=(), stores=False, items=())
+        known = found.get(bare, read)
+        uses = tuple(map(max, known.uses, read.uses))
+        items = tuple(sorted({*known.items, *read.items}))
+        stores = known.stores or read.stores
+        found[bare] = read._replace(uses=uses, stores=stores, items=items)
+    return iter(found.values())
+
+
+def codes_of(code: CodeType) -> Iterator[CodeType]:
+    """A code object, and those nested in it that are made when it runs."""
     yield code
-    for step in _meaningful(code):
+    for step in meaningful(code):
         if step.is_constant and isinstance(step.argument, type(code)):
-            yield from _nested(step.argument)
+            yield from codes_of(step.argument)
 
 
-def _meaningful(code: CodeType) -> list[Step]:
+def meaningful(code: CodeType) -> list[Step]:
+    """The steps of a code object that do something."""
     return [step for step in steps_of(code) if not step.silent]
 
 
 def _reads(code: CodeType, outer: CodeType, bound: dict[str, list[Import]]) -> Iterator[Read]:
-    steps = _meaningful(code)
+    steps = meaningful(code)
     own = {step.argument for step in steps if step.name == "STORE_NAME"}
     for at, step in enumerate(steps):
         name = step.argument[0] if step.name == "LOAD_GLOBAL" else step.argument
         if step.name in _GLOBAL | _FREE | _LOCAL and name in bound:
-            yield from (Read(name, _chain(steps, at), binding=to) for to in bound[name])
+            yield from (_read(name, steps, at)._replace(binding=to) for to in bound[name])
         elif step.name in _GLOBAL and not (step.name == "LOAD_NAME" and name in own):
-            yield Read(name, _chain(steps, at))
+            yield _read(name, steps, at)
         elif step.name in _FREE and name in outer.co_freevars:
-            yield Read(name, _chain(steps, at), is_free=True)
+            yield _read(name, steps, at)._replace(is_free=True)
+
+
+def _read(name: str, steps: list[Step], at: int) -> Read:
+    chain = _chain(steps, at)
+    end = at + len(chain)
+    added = _chain(steps, end + 1)[:1] if steps[end + 1].name == "COPY" else ()
+    if added:  # as in `name.attribute += 1`
+        before = (use_of(steps, taken) for taken in range(at, end))
+        return Read(name, chain + added, uses=(*before, WRITTEN, WRITTEN), stores=True)
+    stores = steps[end].name in ("STORE_ATTR", "DELETE_ATTR")
+    uses = [use_of(steps, taken) for taken in range(at, end)]
+    uses.append(WRITTEN if stores else use_of(steps, end))
+    item = _text_at(steps, end + 1)
+    items = (item,) if item is not None else ()
+    return Read(name, chain, uses=tuple(uses), stores=stores, items=items)
+
+
+def _text_at(steps: list[Step], at: int) -> str | None:
+    """The text that is loaded at a position, if a constant one is."""
+    argument = steps[at].argument if at < len(steps) and steps[at].is_constant else None
+    return argument if isinstance(argument, str) else None
 
 
 def _chain(steps: list[Step], at: int) -> tuple[str, ...]:
@@ -91,8 +160,13 @@ def _chain(steps: list[Step], at: int) -> tuple[str, ...]:
     for step in steps[at + 1 :]:
         if step.name not in _ATTRIBUTE:
             break
-        chain.append(step.argument[0] if step.name == "LOAD_ATTR" else step.argument)
+        chain.append(attribute_of(step))
     return tuple(chain)
+
+
+def attribute_of(step: Step) -> str:
+    """The name of the attribute that a step takes, assigns or deletes."""
+    return str(step.argument[0] if isinstance(step.argument, tuple) else step.argument)
 
 
 def _imports(steps: list[Step]) -> Iterator[tuple[str, Import]]:
@@ -103,6 +177,25 @@ def _imports(steps: list[Step]) -> Iterator[tuple[str, Import]]:
                 yield from _from_imports(steps, at + 1, Import(level, step.argument))
             else:
                 yield _plain_import(steps, at + 1, Import(level, step.argument))
+
+
+def _computed_imports(code: CodeType) -> Iterator[Read]:
+    """Imports by a function, of a module that is named by a constant or by a global."""
+    steps = meaningful(code)
+    for at, step in enumerate(steps):
+        if step.name in _GLOBAL | _ATTRIBUTE and attribute_of(step) in _IMPORTERS:
+            module = _text_at(steps, at + 1)
+            following = steps[at + 1]
+            if module:
+                yield Read(module, (), binding=importing(module))
+            elif following.name == "LOAD_GLOBAL":
+                yield Read(following.argument[0], (), imports=True)
+
+
+def importing(module: str) -> Import:
+    """The import of a module by its name, which may begin with dots."""
+    name = module.lstrip(".")
+    return Import(len(module) - len(name), name)
 
 
 def _from_imports(steps: list[Step], at: int, module: Import) -> Iterator[tuple[str, Import]]:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import types
-from operator import is_
-from typing import Any, Final
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import PurePath
+from typing import Any
 
-from persidict_dask._code.watch import (
-    MISSING,
-    Watches,
-    class_look,
-    function_look,
-    items_look,
-    mapping_look,
-)
+from persidict_dask._code.inert import is_inert
+from persidict_dask._code.looks import is_fixed
+from persidict_dask._code.places import relative_location
+from persidict_dask._code.state import MISSING
+from persidict_dask._code.uses import BELOW, WRITTEN, use_by_kind
+from persidict_dask._code.watch import Watches
+from persidict_dask._digest.definitions import Data
 from persidict_dask._digest.frame import frame
 from persidict_dask._digest.graph import root_token
-from persidict_dask._digest.objects import pickles_by_default
 from persidict_dask._digest.table import Table
-from persidict_dask._digest.walk import SCALARS, Walker
+from persidict_dask._digest.walk import Walker
 from persidict_dask._origin import (
+    LIBRARY,
     PROJECT,
     Origin,
     compiled_version,
@@ -28,20 +29,6 @@ from persidict_dask._origin import (
     place,
 )
 
-_INERT: Final = frozenset(
-    {
-        "_thread.lock",
-        "_thread.RLock",
-        "_thread._local",
-        "logging.Logger",
-        "logging.LoggerAdapter",
-        "weakref.WeakKeyDictionary",
-        "weakref.WeakValueDictionary",
-        "_weakrefset.WeakSet",
-    }
-)
-"""Globals of these types serve code without being data of it: their type is all that counts."""
-
 DEFINITIONS: Table[CodeWalker] = Table()
 """Functions, classes, modules and the like: what gives their tokens imports the walk."""
 
@@ -49,11 +36,29 @@ DEFINITIONS: Table[CodeWalker] = Table()
 class CodeWalker(Walker):
     """A walk that goes into the code of the project and notes what it saw."""
 
-    def __init__(self, by_value: tuple[str, ...] = (), watches: Watches | None = None) -> None:
+    def __init__(
+        self,
+        by_value: tuple[str, ...] = (),
+        ignored: tuple[str, ...] = (),
+        watches: Watches | None = None,
+    ) -> None:
         super().__init__(by_value)
+        self.ignored = ignored
+        self.watches = watches
         self.versions: dict[str, str] = {}
         self.named: dict[str, tuple[Any, Any]] = {}
-        self.watches = watches
+        self.more_by_value: set[str] = set()
+        self.more_ignored: set[str] = set()
+        self.uses: list[tuple[Any, int]] = []
+        self.assigned: set[Any] = set()
+        self.stored: set[str] = set()
+        self.is_dynamic = False
+        self.hidden: frozenset[type] = frozenset()
+        self.label = ""
+        self.namespace: Mapping[str, Any] = {}
+        self.is_global = False
+        self._members: dict[type, Mapping[str, Any]] = {}
+        self._data: dict[int, Data] = {}
         self._quiet = False
 
     def name(self, kind: str, name: str, obj: Any, content: Any = MISSING) -> None:
@@ -64,22 +69,67 @@ class CodeWalker(Walker):
             label = f"{kind} {name} #{count}"
         self.named[label] = (obj, obj if content is MISSING else content)
 
+    def forget(self, obj: Any) -> None:
+        """An object is no component after all."""
+        self.named = {label: pair for label, pair in self.named.items() if pair[0] is not obj}
+
     def handle(self, obj: Any) -> bytes:
-        """Token of an object; changes to it are watched."""
-        if any(f"{base.__module__}.{base.__qualname__}" in _INERT for base in type(obj).__mro__):
-            return frame(b"inert", place(type(obj)).encode())
-        if self.watches is None or self._quiet:
+        """Token of an object as it was before runs changed it; changes to it are watched."""
+        if is_inert(obj):
+            return frame(b"inert", self.known_class(type(obj)))
+        self._settings_of(obj)
+        if isinstance(obj, PurePath) and (located := relative_location(obj, self.namespace)):
+            return located
+        if self.watches is None or self._quiet or is_fixed(obj):
             return super().handle(obj)
-        self._quiet = not self._watch(obj, self.watches)
+        before = self.watches.thing(obj, self.label, is_global=self.is_global)
+        if before is None:
+            return self._content(obj, self.watches)
+        if isinstance(obj, type):
+            self._members[obj] = vars(obj) if before is obj else before
+            return self._class(obj)
+        return super().handle(before)
+
+    def _class(self, cls: type) -> bytes:
+        outer = self.namespace
+        self.namespace = getattr(sys.modules.get(cls.__module__), "__dict__", {})
         try:
-            return super().handle(obj)
+            return super().handle(cls)
         finally:
-            self._quiet = False
+            self.namespace = outer
+
+    def members(self, cls: type) -> Mapping[str, Any]:
+        """What a class holds, as it was before runs changed it."""
+        return self._members.get(cls) or vars(cls)
+
+    def _content(self, obj: Any, watches: Watches) -> bytes:
+        """Token of an object whose parts cannot be watched one by one."""
+        settings = self.by_value, self.ignored
+
+        def token() -> bytes:
+            return root_token(CodeWalker(*settings), obj)
+
+        before = watches.content(obj, token, self.label, is_global=self.is_global)
+        if not isinstance(before, bytes) or not watches.is_changed(obj):
+            self._quiet = True
+            try:
+                before = super().handle(obj)  # names what is inside
+            finally:
+                self._quiet = False
+        return frame(b"content", before)
+
+    def _settings_of(self, obj: Any) -> None:
+        """The settings of a persisted function count wherever it is reached."""
+        settings = getattr(type(obj), "__persist_settings__", None)
+        if settings is not None:
+            by_value, ignored = settings(obj)
+            self.more_by_value.update(by_value)
+            self.more_ignored.update(ignored)
 
     def known_class(self, cls: type) -> bytes:
         """Of the project's classes the code counts, and not the module it stands in."""
         if self.is_by_value(cls):
-            return frame(b"class", cls.__qualname__.encode()) + self.token(cls)
+            return frame(b"class", cls.__name__.encode()) + self.token(cls)
         return frame(b"class", place(cls).encode())
 
     def definition(self, obj: Any) -> bytes:
@@ -89,54 +139,80 @@ class CodeWalker(Walker):
     def library(self, obj: Any, name: str = "") -> bytes:
         """Token of what is known by name and version, or by the file it was compiled to."""
         module = module_of(obj)
-        origin = origin_of(module)
+        origin = origin_of(module, self.by_value)
         if origin.kind == PROJECT:
             origin = Origin(PROJECT, module, compiled_version(module))
         self.versions[origin.name] = origin.version
         return frame(b"library", f"{origin} {place(obj)} {name}".encode())
 
-    def _watch(self, obj: Any, watches: Watches) -> bool:
-        """Watch an object; False when its parts need no watching any more."""
-        kind = type(obj)
-        if isinstance(obj, types.FunctionType):
-            watches.look(id(obj), function_look(obj))
-        elif isinstance(obj, type):
-            watches.look(id(obj), class_look(obj))
-        elif kind is dict:
-            watches.look(id(obj), mapping_look(obj))
-        elif kind in (list, set):
-            watches.look(id(obj), items_look(obj))
-        elif kind in _FIXED or (kind.__module__ == "builtins" and kind not in _BUFFERS):
-            pass
-        elif _says_the_same(obj):
-            watches.look(id(obj), lambda: _said_by(obj))
-        elif _has_plain_state(kind):
-            watches.look(id(obj), mapping_look(vars(obj)))
-        else:
-            watches.content(id(obj), lambda: root_token(CodeWalker(self.by_value), obj))
-            return False
-        return True
+    def version(self, origin: Origin) -> bytes:
+        """Token of the version of a library, which is noted."""
+        if origin.kind == LIBRARY:
+            self.versions[origin.name] = origin.version
+        return super().version(origin)
 
+    def before(self, obj: Any) -> Any:
+        """Watch an object; return it as it was before runs changed it."""
+        if self.watches is None or is_fixed(obj):
+            return obj
+        return self.watches.thing(obj, self.label, is_global=self.is_global) or obj
 
-_POINTER: Final = tuple.__itemsize__
-_BUFFERS: Final = (bytearray, memoryview)
-_FIXED: Final = frozenset({types.MethodType, *SCALARS, types.SimpleNamespace})
+    def data_of(self, function: Any) -> Data:
+        """The data of a function, the same object each time."""
+        return self._data.setdefault(id(function), Data(function))
 
+    def watch(self, obj: Any) -> None:
+        """Watch an object of which parts count."""
+        if self.watches is not None and not is_fixed(obj) and self.is_by_value(obj):
+            self.watches.thing(obj, self.label, is_global=self.is_global)
 
-def _said_by(obj: Any) -> tuple[Any, ...]:
-    content = type(obj).__persist_token__(obj)
-    return content if isinstance(content, tuple) else (content,)
+    @contextmanager
+    def by_parts(self, cls: type) -> Iterator[None]:
+        """Let cells that hold a class for `super()` say nothing of it."""
+        self.hidden = frozenset(cls.__mro__)
+        try:
+            yield
+        finally:
+            self.hidden = frozenset()
 
+    @contextmanager
+    def reading(
+        self, label: str, namespace: Mapping[str, Any] | None, *, is_global: bool
+    ) -> Iterator[None]:
+        """Let what is met meanwhile be known by this name, and stand in this module."""
+        outer = self.label, self.is_global, self.namespace
+        self.label, self.is_global = label, is_global
+        self.namespace = self.namespace if namespace is None else namespace
+        try:
+            yield
+        finally:
+            self.label, self.is_global, self.namespace = outer
 
-def _says_the_same(obj: Any) -> bool:
-    """Does an object name the same parts as its content each time, so that they can be watched?"""
-    if getattr(type(obj), "__persist_token__", None) is None:
-        return False
-    first, second = _said_by(obj), _said_by(obj)
-    return len(first) == len(second) and all(map(is_, first, second))
+    def is_ignored(self, label: str) -> bool:
+        """Is that a global that does not count?"""
+        return label in self.ignored
 
+    def use(self, value: Any, use: int, name: str | None) -> None:
+        """Note what the code does with a value that it reads, and takes an attribute of."""
+        is_project = self.is_by_value(type(value))
+        self.uses.append((value, use_by_kind(value, use, name, is_project=is_project)))
 
-def _has_plain_state(kind: type) -> bool:
-    """Is all of an instance in its `__dict__`?"""
-    is_bare = kind.__basicsize__ <= object.__basicsize__ + 2 * _POINTER
-    return pickles_by_default(kind) and kind.__dictoffset__ != 0 and is_bare
+    def close(self) -> set[Any]:
+        """Nothing is met any more; return keys of what has to be seen as it is now, if any."""
+        assert self.watches is not None
+        return self.watches.close(self._written())
+
+    def _written(self) -> frozenset[Any]:
+        """Keys of the watched things that the code may change."""
+        assert self.watches is not None
+        if self.is_dynamic:
+            return self.watches.keys()
+        values = [value for value, use in self.uses if use == WRITTEN]
+        for value in (value for value, use in self.uses if use == BELOW):
+            values += self.watches.parts(value)
+        definitions = set(self.watches.definitions())
+        for key in definitions:  # what they hold is changed by what they do
+            values += self.watches.parts_of(key)
+        found = {*self.watches.reachable(values)} - definitions
+        found |= {key for key in definitions if self.watches.has_part(key, self.stored)}
+        return frozenset(found | (self.assigned & self.watches.keys()))

@@ -1,102 +1,182 @@
-"""Cheap looks that tell whether anything a fingerprint was made of has changed since."""
+"""Cheap looks that tell whether anything a fingerprint was made of has been edited since."""
 
 from __future__ import annotations
 
-import types
-import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from itertools import repeat
 from operator import is_
 from typing import Any
 
-from persidict_dask._errors import UnstableKeyError
+from persidict_dask._code.looks import content, kind_of, name_in
+from persidict_dask._code.state import MISSING, Look, Tracked, lock, running, same, tracked, version
 
-Look = Callable[[], tuple[Any, ...]]
 
-MISSING = object()
+@dataclass
+class _Watched:
+    known: Tracked
+    seen: Look
+    edits: int
 
 
 class Watches:
-    """Looks by identity, and for data that changes in place a second reading of its content."""
+    """What a fingerprint was made of: names, things by the identity of their parts, and contents.
 
-    def __init__(self) -> None:
-        self._names: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
-        self._looks: dict[int, tuple[Look, tuple[Any, ...]]] = {}
-        self._contents: dict[int, tuple[Callable[[], bytes], bytes]] = {}
-        self._done: tuple[tuple[Look, tuple[Any, ...]], ...] = ()
+    Args:
+        as_is: keys of things that are seen as they are, because nothing here changes them.
+    """
 
-    def name(self, namespace: dict[str, Any], name: str) -> None:
-        """Watch what a name in a namespace stands for."""
-        _, names = self._names.setdefault(id(namespace), (namespace, {}))
-        names[name] = namespace.get(name, MISSING)
+    def __init__(self, as_is: Iterable[Any] = ()) -> None:
+        self._as_is = frozenset(as_is)
+        self._things: dict[Any, _Watched] = {}
+        self._names: dict[int, tuple[dict[str, Any], list[str]]] = {}
+        self._written: frozenset[Any] = frozenset()
+        self._looks: tuple[tuple[Callable[[], Look], Look], ...] = ()
+        self._version = -1
 
-    def look(self, key: int, look: Look) -> None:
-        """Watch the parts of an object by their identity."""
-        if key not in self._looks:
-            self._looks[key] = (look, look())
+    def name(self, namespace: dict[str, Any], name: str, label: str) -> Any:
+        """Watch what a name in a namespace stands for; return what it stood for before runs."""
+        key = ("name", id(namespace), name)
+        known = self._watch(key, namespace, lambda: name_in(namespace, name), label)
+        known.is_global = True
+        names = self._names.setdefault(id(namespace), (namespace, []))[1]
+        if name not in names:
+            names.append(name)
+        return known.last[0] if key in self._as_is else known.only_part()
 
-    def content(self, key: int, token: Callable[[], bytes]) -> None:
-        """Watch the content of an object that can only be read again."""
-        if key not in self._contents:
-            self._contents[key] = (token, token())
+    def thing(self, obj: Any, label: str, *, is_global: bool) -> Any:
+        """Watch the parts of an object by their identity; return it as it was before runs.
 
-    def close(self) -> None:
-        """Nothing is added any more."""
-        names = ((_name_look(*pair), tuple(pair[1].values())) for pair in self._names.values())
-        self._done = (*names, *self._looks.values())
+        `None` for an object whose content has to be read as a whole.
+        """
+        kind = kind_of(obj)
+        if kind is None:
+            return None
+        known = self._watch(id(obj), obj, kind, label)
+        known.is_global = known.is_global or is_global
+        return obj if id(obj) in self._as_is else known.shown()
+
+    def content(self, obj: Any, token: Callable[[], bytes], label: str, *, is_global: bool) -> Any:
+        """Watch the content of an object that can only be read again; return its token before."""
+        known = self._watch(id(obj), obj, lambda: content(token), label)
+        known.is_global = known.is_global or is_global
+        return known.last[0] if id(obj) in self._as_is else known.only_part()
+
+    def _watch(self, key: Any, thing: Any, kind: Any, label: str) -> Tracked:
+        if key in self._things:
+            return self._things[key].known
+        known = tracked(key, thing, kind, label)
+        self._things[key] = _Watched(known, known.last, known.edits)
+        return known
+
+    def close(self, written: frozenset[Any]) -> set[Any]:
+        """Take note of what the code may change; return what was shown as before, but is read only.
+
+        That has to be seen as it is.
+        """
+        self._written = written
+        self._look_again()
+        changed = {key for key, watched in self._things.items() if watched.known.is_changed}
+        return changed - written - self._as_is
 
     def hold(self) -> bool:
-        """Is everything as it was?"""
-        for look, seen in self._done:
+        """Is everything as it was, but for what runs have changed?"""
+        if self._is_unchanged():
+            return True
+        if not all(map(self._holds, list(self._things.items()))):
+            return False
+        self._look_again()
+        return True
+
+    def _is_unchanged(self) -> bool:
+        for look, seen in self._looks:
             now = look()
             if len(now) != len(seen) or not all(map(is_, now, seen)):
                 return False
-        try:
-            return all(token() == seen for token, seen in self._contents.values())
-        except UnstableKeyError:
-            return False  # the whole walk knows the path to it
+        return version.number == self._version or self._is_known()
 
+    def _is_known(self) -> bool:
+        """Is nothing noted of things that code may change but what was noted at the last look?"""
+        seen = version.number
+        things = [self._things[key] for key in self._written]
+        if not all(w.edits == w.known.edits and not w.known.made for w in things):
+            return False
+        self._version = seen
+        return True
 
-def _name_look(namespace: dict[str, Any], names: dict[str, Any]) -> Look:
-    keys, get = tuple(names), namespace.get
-    return lambda: tuple(map(get, keys, repeat(MISSING)))
+    def _look_again(self) -> None:
+        names = (self._name_look(*pair) for pair in self._names.values())
+        things = (
+            (w.known.kind.look, w.seen)
+            for key, w in self._things.items()
+            if not isinstance(key, tuple)
+        )
+        self._looks = (*names, *things)
 
+    def _name_look(
+        self, namespace: dict[str, Any], names: list[str]
+    ) -> tuple[Callable[[], Look], Look]:
+        """One look at all names of a namespace."""
+        get, keys = namespace.get, tuple(names)
+        seen = (self._things["name", id(namespace), name].seen[0] for name in keys)
+        return lambda: tuple(map(get, keys, repeat(MISSING))), tuple(seen)
 
-def function_look(function: types.FunctionType) -> Look:
-    """Code, defaults, attributes and closure; the function is not kept alive by the look."""
-    found = weakref.ref(function)
+    def _holds(self, item: tuple[Any, _Watched]) -> bool:
+        key, watched = item
+        known = watched.known
+        now = known.kind.look()
+        if same(now, watched.seen) and watched.edits == known.edits and not known.made:
+            return True
+        if key not in self._written:
+            return same(now, watched.seen)
+        with lock:
+            known.settle(now)
+            watched.seen = now
+            return watched.edits == known.edits
 
-    def look() -> tuple[Any, ...]:
-        f = found()
-        if f is None:
-            return ()
-        parts: tuple[Any, ...] = (f.__code__, f.__defaults__, f.__kwdefaults__)
-        for pairs in (f.__kwdefaults__, f.__dict__):
-            if pairs:
-                parts += (*pairs, *pairs.values())
-        return parts + tuple(map(cell_content, f.__closure__)) if f.__closure__ else parts
+    def running(self, changed: list[str]) -> AbstractContextManager[None]:
+        """Take what changes meanwhile for changes of a run; put the labels of it into `changed`."""
+        return running((self._things[key].known for key in self._written), changed)
 
-    return look
+    def is_changed(self, obj: Any) -> bool:
+        """Has a run changed a watched object?"""
+        return self._things[id(obj)].known.is_changed and id(obj) not in self._as_is
 
+    def keys(self) -> frozenset[Any]:
+        """Keys of all things."""
+        return frozenset(self._things)
 
-def cell_content(cell: types.CellType) -> Any:
-    """What a cell holds; a variable may not be assigned yet."""
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return MISSING
+    def definitions(self) -> Iterator[Any]:
+        """Keys of functions and classes."""
+        return (key for key, watched in self._things.items() if watched.known.kind.is_code)
 
+    def parts(self, obj: Any) -> Look:
+        """What is inside of a thing, or of a tuple; nothing for others."""
+        if isinstance(obj, (tuple, frozenset)):
+            return tuple(obj)
+        return self.parts_of(id(obj)) if id(obj) in self._things else ()
 
-def class_look(cls: type) -> Look:
-    """Members and bases of a class."""
-    return lambda: (*cls.__bases__, *vars(cls).values())
+    def parts_of(self, key: Any) -> Look:
+        """What is inside of the thing with a key."""
+        return self._things[key].seen
 
+    def has_part(self, key: Any, names: set[str]) -> bool:
+        """Has a function or class a part of one of these names?"""
+        seen = self._things[key].seen
+        own = (part[1] if isinstance(part, tuple) else part for part in seen[: len(seen) // 2])
+        return not names.isdisjoint(own)
 
-def mapping_look(pairs: dict[Any, Any]) -> Look:
-    """Keys and values of a dict, or of the attributes of an instance."""
-    return lambda: (*pairs, *pairs.values())
-
-
-def items_look(items: Any) -> Look:
-    """Members of a list, set or deque."""
-    return lambda: tuple(items)
+    def reachable(self, values: Iterable[Any]) -> Iterator[Any]:
+        """Keys of the things among values and all that is inside of them."""
+        waiting, seen = list(values), set[int]()
+        while waiting:
+            obj = waiting.pop()
+            if id(obj) in seen:
+                continue
+            seen.add(id(obj))
+            if isinstance(obj, (tuple, frozenset)):
+                waiting.extend(obj)
+            elif id(obj) in self._things and self._things[id(obj)].known.is_of(obj):
+                yield id(obj)
+                waiting.extend(self._things[id(obj)].seen)

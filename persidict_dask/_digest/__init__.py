@@ -2,5 +2,6 @@
 
 from persidict_dask._digest.handlers import register_digest
 from persidict_dask._digest.values import digest, digest_arguments
+from persidict_dask._digest.walk import SCALARS
 
-__all__ = ["digest", "digest_arguments", "register_digest"]
+__all__ = ["SCALARS", "digest", "digest_arguments", "register_digest"]

@@ -8,6 +8,14 @@ from typing import Any
 from persidict_dask._digest.frame import frame
 from persidict_dask._errors import UnstableKeyError
 
+
+class Data:
+    """What a function holds besides its code: defaults, closure, attributes."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+
 _identify: list[Callable[[Any, tuple[str, ...]], str]] = []
 
 

@@ -10,25 +10,58 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from persidict_dask._digest import arrow, numpy, objects, pandas, polars
+from persidict_dask._digest import (
+    arrow,
+    elsewhere,
+    numba,
+    numpy,
+    objects,
+    pandas,
+    polars,
+    reduced,
+    torch,
+    xarray,
+    zarr,
+)
+from persidict_dask._digest.definitions import Data
 from persidict_dask._digest.python import EXACT
 from persidict_dask._digest.walk import HANDLERS, SCALARS, Handler
+from persidict_dask._digest.wrapped import known_by
 from persidict_dask._origin import module_of
 
 _registered: dict[type, Callable[[Any], Any]] = {}
 
 _LIBRARIES: dict[str, dict[str, Handler]] = {
-    "numpy": numpy.HANDLERS,
-    "scipy": numpy.SPARSE_HANDLERS,
+    "numpy": {
+        **numpy.HANDLERS,
+        "ufunc": reduced.ufunc,
+        "vectorize": known_by("pyfunc", "otypes", "signature", "excluded", "cache"),
+    },
+    "scipy": numpy.SCIPY_HANDLERS,
     "pandas": pandas.HANDLERS,
     "pyarrow": arrow.HANDLERS,
     "polars": polars.HANDLERS,
+    "xarray": xarray.HANDLERS,
+    "zarr": zarr.HANDLERS,
+    "numba": numba.HANDLERS,
+    "torch": torch.HANDLERS,
+    "fsspec": elsewhere.FSSPEC_HANDLERS,
+    "multiprocessing": elsewhere.MULTIPROCESSING_HANDLERS,
+    "diskcache": elsewhere.CACHE_HANDLERS,
+    "boto3": dict.fromkeys(("Session", "ServiceResource"), objects.serving),
+    "botocore": dict.fromkeys(("Session", "BaseClient"), objects.serving),
     "persidict": {"PersiDict": objects.store},
-    "dask": dict.fromkeys(("DaskMethodsMixin", "Expr"), objects.collection),
+    "toolz": {"curry": known_by("func", "args", "keywords")},
+    "cytoolz": {"curry": known_by("func", "args", "keywords")},
+    "dask": {
+        "DelayedLeaf": objects.delayed,
+        **dict.fromkeys(("DaskMethodsMixin", "Expr"), objects.collection),
+    },
     "distributed": dict.fromkeys(("Future", "Variable", "Queue", "Client"), objects.collection),
 }
 
 _DEFINITIONS = (
+    Data,
     types.FunctionType,
     types.MethodDescriptorType,
     types.WrapperDescriptorType,
@@ -89,7 +122,7 @@ def _of_kind(cls: type) -> Handler:
         return objects.named_tuple
     if issubclass(cls, (set, frozenset)) and objects.reduces_as_builtin(cls):
         return objects.set_with_state
-    return objects.reduced
+    return reduced.reduced
 
 
 HANDLERS.find_by(_of_user, _of_itself, EXACT.get, _of_library, _of_kind)

@@ -1,32 +1,29 @@
-"""Tokens of instances: protocol, fields, enum members, stores, and what `pickle` would take."""
+"""Tokens of instances that a rule of their kind knows: protocol, fields, enum members, stores."""
 
 from __future__ import annotations
 
-import copyreg
 import dataclasses
 import enum
-import functools
 import pathlib
 import types
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
-from persidict_dask._digest.frame import frame, frame_all
+from persidict_dask._digest.frame import frame_all
+from persidict_dask._digest.named import by_library
+from persidict_dask._digest.reduced import (
+    cached_names,
+    class_of,
+    pickles_by_default,
+    reduced,
+    refuse,
+    state_token,
+)
 from persidict_dask._digest.walk import Handler, Walker
-from persidict_dask._errors import UnstableKeyError
+from persidict_dask._digest.wrapped import known_by
 
-_ADVICE = "leave it out with ignore=, give its class __persist_token__, or use register_digest"
-_MISSING = object()
-
-
-def refuse(obj: Any, because: str) -> UnstableKeyError:
-    """The error for a value without stable content; the path is added on the way out."""
-    cls = type(obj)
-    name = (
-        cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-    )
-    return UnstableKeyError(f"a {name} has no stable content ({because}); {_ADVICE}")
+__all__ = ["pickles_by_default", "reduced", "refuse"]  # for the handlers of libraries
 
 
 def by_function(function: Callable[[Any], Any]) -> Handler:
@@ -62,18 +59,39 @@ def built_in(walker: Walker, function: Any) -> bytes:
 
 def member(walker: Walker, obj: enum.Enum) -> bytes:
     """An enum member: its class, its name and its value."""
-    parts = (_class(walker, obj), walker.token(obj._name_), walker.at(".value", obj._value_))
+    more = [(key, value) for key, value in vars(obj).items() if key not in OF_MEMBERS]
+    parts = (
+        class_of(walker, obj),
+        walker.token(obj._name_),
+        walker.at(".value", obj._value_),
+        walker.attributes(b"attributes", more) if more else b"",
+    )
     return frame_all(b"enum", parts)
+
+
+OF_MEMBERS: Final = frozenset({"_name_", "_value_", "__objclass__", "_sort_order_"})
+"""Attributes that each member of an enumeration has."""
 
 
 def fields(walker: Walker, obj: Any) -> bytes:
     """A dataclass: its fields, and attributes that were added beside them."""
+    if not _pickles_as_fields(type(obj)):
+        return reduced(walker, obj)
+    known = by_library(walker, obj)
+    if known is not None:
+        return known
     names = {field.name for field in dataclasses.fields(obj)}
     values = [(name, getattr(obj, name)) for name in names if hasattr(obj, name)]
     more = {key: value for key, value in _own(obj).items() if key not in names}
     base = _builtin_part(walker, obj)
     state = walker.attributes(b"fields", [*values, *more.items()])
-    return frame_all(b"dataclass", (_class(walker, obj), base, state))
+    return frame_all(b"dataclass", (class_of(walker, obj), base, state))
+
+
+def _pickles_as_fields(cls: Any) -> bool:
+    """Does the class leave it to `object`, `dataclasses` or a built-in base what is pickled?"""
+    makers = (cls.__reduce_ex__, cls.__reduce__, cls.__getstate__)
+    return all(getattr(maker, "__module__", None) in (None, "dataclasses") for maker in makers)
 
 
 def named_tuple(walker: Walker, obj: Any) -> bytes:
@@ -82,7 +100,7 @@ def named_tuple(walker: Walker, obj: Any) -> bytes:
     values = (walker.at(f".{name}", value) for name, value in zip(names, obj, strict=False))
     items = frame_all(b"items", values)
     state = walker.attributes(b"state", _own(obj).items())
-    return frame_all(b"namedtuple", (_class(walker, obj), walker.token(names), items, state))
+    return frame_all(b"namedtuple", (class_of(walker, obj), walker.token(names), items, state))
 
 
 def path(walker: Walker, obj: pathlib.PurePath) -> bytes:
@@ -93,8 +111,8 @@ def path(walker: Walker, obj: pathlib.PurePath) -> bytes:
 def set_with_state(walker: Walker, obj: Any) -> bytes:
     """A subclass of set or frozenset: `pickle` would write the members in the order of hashes."""
     members = walker.unordered(b"members", obj)
-    state = _state(walker, obj, obj.__getstate__())
-    return frame_all(b"setlike", (_class(walker, obj), members, state))
+    state = state_token(walker, obj, obj.__getstate__())
+    return frame_all(b"setlike", (class_of(walker, obj), members, state))
 
 
 def reduces_as_builtin(cls: Any) -> bool:
@@ -112,6 +130,18 @@ def store(walker: Walker, obj: Any) -> bytes:
     return frame_all(b"store", (walker.known_class(type(obj)), walker.token(params)))
 
 
+def delayed(walker: Walker, obj: Any) -> bytes:
+    """A function that Dask calls later counts as the function; a value is not known yet."""
+    if not callable(obj._obj):
+        return collection(walker, obj)
+    return known_by("_obj", "_pure", "_nout")(walker, obj)
+
+
+def serving(_: Walker, obj: Any) -> bytes:
+    """Sessions and clients of a service hold connections and credentials."""
+    raise refuse(obj, "it serves code, and is no data")
+
+
 def collection(_: Walker, obj: Any) -> bytes:
     """Dask collections and futures have a recipe, not a content that is known here."""
     raise refuse(obj, "its value is not computed yet: pass it as a Dask argument, or compute it")
@@ -123,101 +153,36 @@ def error(walker: Walker, obj: BaseException) -> bytes:
     What `pickle` would take depends on whether somebody taught it to keep tracebacks.
     """
     state = walker.attributes(b"attributes", vars(obj).items())
-    return frame_all(b"error", (_class(walker, obj), walker.at(".args", obj.args), state))
-
-
-def reduced(walker: Walker, obj: Any) -> bytes:
-    """Any other object: what `pickle` would take of it."""
-    made = _reduce(obj)
-    if isinstance(made, str):
-        return frame_all(b"global", (_class(walker, obj), walker.token(made)))
-    function, args, state, items, pairs = (*made, *(None,) * 5)[:5]
-    make = _mapping_of(walker, obj)
-    parts = (
-        walker.constructor_token(function),
-        frame_all(b"args", (_argument(walker, part) for part in args)),
-        _state(walker, obj, state),
-        walker.sequence(b"items", items) if items is not None else b"",
-        make(b"pairs", pairs) if pairs is not None else b"",
-    )
-    return frame_all(b"object", parts)
-
-
-def _mapping_of(walker: Walker, obj: Any) -> Callable[[bytes, Iterable[Any]], bytes]:
-    return walker.ordered_mapping if isinstance(obj, OrderedDict) else walker.mapping
-
-
-_ORDER_OF_HASHES = ("set_iterator", "dict_keyiterator")
-
-
-def _reduce(obj: Any) -> Any:
-    cls = type(obj)
-    if cls is object:
-        raise refuse(obj, "nothing but its identity tells it from others")
-    if cls.__name__ in _ORDER_OF_HASHES:
-        raise refuse(obj, "its order is that of the hash seed")
-    try:
-        special = copyreg.dispatch_table.get(cls)
-        made = special(obj) if special else obj.__reduce_ex__(4)
-    except UnstableKeyError:
-        raise
-    except Exception as error:
-        raise refuse(obj, f"{type(error).__name__}: {error}") from error
-    if not isinstance(made, (str, tuple)):
-        raise refuse(obj, "its __reduce__ is not usable")
-    return made
-
-
-def _argument(walker: Walker, part: Any) -> bytes:
-    """A class among the arguments of a constructor is the class of an instance."""
-    return walker.class_token(part) if isinstance(part, type) else walker.token(part)
-
-
-def _state(walker: Walker, obj: Any, state: Any) -> bytes:
-    cls: Any = type(obj)
-    if state is None:
-        return b""
-    if isinstance(state, tuple) and pickles_by_default(cls):
-        state = {**(state[0] or {}), **state[1]}  # instance dict and slots
-    if type(state) is dict and all(type(key) is str for key in state):
-        hidden = _cached_names(cls)
-        kept = [(key, value) for key, value in state.items() if key not in hidden]
-        return walker.attributes(b"attributes", kept) if kept else b""
-    return frame(b"state", walker.token(state))
-
-
-def pickles_by_default(cls: Any) -> bool:
-    """Does the class leave all of its pickling to `object`?"""
-    return (
-        cls.__reduce_ex__ is object.__reduce_ex__
-        and cls.__reduce__ is object.__reduce__
-        and cls.__getstate__ is object.__getstate__
-    )
-
-
-@functools.lru_cache(maxsize=1024)
-def _cached_names(cls: Any) -> frozenset[str]:
-    """Cached properties are computed from the rest: whether they were asked for does not count."""
-    members = (pair for base in cls.__mro__ for pair in vars(base).items())
-    return frozenset(
-        name for name, value in members if isinstance(value, functools.cached_property)
-    )
+    return frame_all(b"error", (class_of(walker, obj), walker.at(".args", obj.args), state))
 
 
 def _own(obj: Any) -> dict[str, Any]:
     cls: Any = type(obj)
-    hidden = _cached_names(cls)
+    hidden = cached_names(cls)
     return {key: value for key, value in getattr(obj, "__dict__", {}).items() if key not in hidden}
+
+
+_BUILTINS: tuple[Any, ...] = (
+    *(OrderedDict, dict, list, tuple, set, frozenset),
+    *(str, bytes, int, float),
+)
 
 
 def _builtin_part(walker: Walker, obj: Any) -> bytes:
     """What a dataclass has from a built-in base: `class Row(dict)` has its pairs."""
-    bases: tuple[Any, ...] = (dict, list, tuple, str, int, float, bytes)
+    bases: tuple[Any, ...] = (
+        OrderedDict,
+        dict,
+        list,
+        tuple,
+        set,
+        frozenset,
+        str,
+        int,
+        float,
+        bytes,
+    )
     for base in bases:
         if isinstance(obj, base):
             return walker.token(base(obj))
     return b""
-
-
-def _class(walker: Walker, obj: Any) -> bytes:
-    return walker.class_token(type(obj))

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from persidict_dask._digest.arrow import arrow_token, text_token, texts_of
+from persidict_dask._digest.arrow import arrow_token, text_token, texts_of, type_token
+from persidict_dask._digest.families import class_in
 from persidict_dask._digest.frame import frame, frame_all
-from persidict_dask._digest.numpy import array_token
+from persidict_dask._digest.numpy import array_token, dtype_token
 from persidict_dask._digest.objects import reduced
 from persidict_dask._digest.walk import Handler, Walker
 from persidict_dask._errors import UnstableKeyError
@@ -17,7 +18,7 @@ from persidict_dask._errors import UnstableKeyError
 def _frame(walker: Walker, table: Any) -> bytes:
     columns = (_series_values(walker, table, at) for at in range(table.shape[1]))
     parts = (
-        walker.known_class(type(table)),
+        class_in(walker, table, "pandas"),
         walker.at(".columns", table.columns),
         walker.at(".index", table.index),
         frame_all(b"values", columns),
@@ -36,7 +37,7 @@ def _series_values(walker: Walker, table: Any, at: int) -> bytes:
 
 def _series(walker: Walker, series: Any) -> bytes:
     parts = (
-        walker.known_class(type(series)),
+        class_in(walker, series, "pandas"),
         walker.at(".name", series.name),
         walker.at(".index", series.index),
         _values(walker, series.array),
@@ -69,29 +70,55 @@ def _index(walker: Walker, index: Any) -> bytes:
     else:
         freq = getattr(index, "freqstr", None)
         content = _values(walker, index.array) + walker.token(freq)
-    return frame_all(b"index", (walker.known_class(type(index)), names, content))
+    return frame_all(b"index", (class_in(walker, index, "pandas"), names, content))
 
 
 def _values(walker: Walker, values: Any) -> bytes:
     """Token of a column."""
-    dtype = values.dtype
-    head = frame(b"dtype", _dtype_text(dtype).encode())
+    head = _dtype(walker, values.dtype)
     for name, content in _KINDS.items():
         if any(base.__name__ == name for base in type(values).__mro__):
             return frame(b"column", head + content(walker, values))
-    if type(values).__module__.startswith("pandas."):
+    if _is_of_pandas(values):
         np = sys.modules["numpy"]
         return frame(b"column", head + array_token(walker, np.asarray(values, dtype=object)))
     return frame(b"column", head + reduced(walker, values))  # an extension array of somebody
 
 
-def _dtype_text(dtype: Any) -> str:
-    """String columns are what they are, with pyarrow and without."""
-    if type(dtype).__name__ == "StringDtype":
-        return f"string[{dtype.na_value!r}]"
-    if type(dtype).__name__ == "CategoricalDtype":
-        return f"category[{dtype.ordered}]"
-    return str(dtype)
+def _dtype(walker: Walker, dtype: Any) -> bytes:
+    """Token of a dtype: its text, and what that leaves out."""
+    if isinstance(dtype, sys.modules["numpy"].dtype):
+        return dtype_token(walker, dtype)
+    name = type(dtype).__name__
+    if name in _DTYPES:
+        return frame(b"dtype", name.encode() + _DTYPES[name](walker, dtype))
+    if _is_of_pandas(dtype):
+        return frame(b"dtype", str(dtype).encode())
+    parameters = ((key, getattr(dtype, key)) for key in dtype._metadata)  # what `==` goes by
+    parts = (walker.token(str(dtype)), walker.attributes(b"parameters", parameters))
+    return frame_all(b"dtype", (walker.class_token(type(dtype)), *parts))
+
+
+def _is_of_pandas(obj: Any) -> bool:
+    return bool(type(obj).__module__.partition(".")[0] == "pandas")
+
+
+_DTYPES: dict[str, Callable[[Walker, Any], bytes]] = {
+    "StringDtype": lambda walker, dtype: walker.token(repr(dtype.na_value)),  # whoever stores them
+    "CategoricalDtype": lambda walker, dtype: (
+        walker.token(dtype.ordered) + walker.at(".categories", dtype.categories)
+    ),
+    "DatetimeTZDtype": lambda walker, dtype: walker.token(dtype.unit) + walker.token(dtype.tz),
+    "IntervalDtype": lambda walker, dtype: (
+        walker.token(dtype.closed)
+        + (b"" if dtype.subtype is None else _dtype(walker, dtype.subtype))
+    ),
+    "SparseDtype": lambda walker, dtype: (
+        walker.token(dtype.fill_value) + _dtype(walker, dtype.subtype)
+    ),
+    "ArrowDtype": lambda walker, dtype: type_token(walker, dtype.pyarrow_dtype),
+    "NumpyEADtype": lambda walker, dtype: dtype_token(walker, dtype.numpy_dtype),
+}
 
 
 def _plain(walker: Walker, values: Any) -> bytes:
@@ -99,8 +126,7 @@ def _plain(walker: Walker, values: Any) -> bytes:
 
 
 def _categorical(walker: Walker, values: Any) -> bytes:
-    codes = array_token(walker, values.codes.astype("<i8"))
-    return walker.at(".categories", values.categories) + codes
+    return array_token(walker, values.codes.astype("<i8"))  # the categories stand in the dtype
 
 
 def _masked(walker: Walker, values: Any) -> bytes:
@@ -120,8 +146,7 @@ def _intervals(walker: Walker, values: Any) -> bytes:
 
 
 def _sparse(walker: Walker, values: Any) -> bytes:
-    np = sys.modules["numpy"]
-    return array_token(walker, np.asarray(values)) + walker.token(values.fill_value)
+    return array_token(walker, sys.modules["numpy"].asarray(values))
 
 
 def _arrow(walker: Walker, values: Any) -> bytes:
@@ -158,7 +183,14 @@ _KINDS: dict[str, Callable[[Walker, Any], bytes]] = {
 
 
 def _column(walker: Walker, values: Any) -> bytes:
-    return frame(b"array", walker.known_class(type(values)) + _values(walker, values))
+    return frame(b"array", class_in(walker, values, "pandas") + _values(walker, values))
+
+
+def _helper(walker: Walker, helper: Any) -> bytes:
+    """Groups and groupers keep what they have worked out under one name."""
+    state = ((name, value) for name, value in vars(helper).items() if name != "_cache")
+    parts = (walker.class_token(type(helper)), walker.attributes(b"state", state))
+    return frame_all(b"helper", parts)
 
 
 HANDLERS: dict[str, Handler] = {
@@ -166,4 +198,6 @@ HANDLERS: dict[str, Handler] = {
     "Series": _series,
     "Index": _index,
     "ExtensionArray": _column,
+    "ExtensionDtype": _dtype,
+    **dict.fromkeys(("BaseGroupBy", "BaseGrouper", "Grouping"), _helper),
 }

@@ -7,6 +7,8 @@ import datetime as dt
 import decimal
 import fractions
 import functools
+import io
+import math
 import re
 import struct
 import types
@@ -90,12 +92,42 @@ def _memoryview(_: Walker, view: memoryview) -> bytes:
     """By logical content: item format, shape, bytes in C order."""
     shape = ",".join(map(str, view.shape or ()))
     head = _str(view.format) + _str(shape)
-    flat = view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
+    flat = view.cast("B") if view.c_contiguous and view.nbytes else memoryview(view.tobytes())
+    if view.format in _REALS:
+        flat = _one_nan(array(view.format, flat.tobytes()))
     return frame(b"memoryview", head + frame(b"buffer", flat))
 
 
 def _array(_: Walker, values: array[Any]) -> bytes:
-    return frame(b"array", _str(values.typecode) + frame(b"buffer", values.tobytes()))
+    flat = _one_nan(values) if values.typecode in _REALS else memoryview(values).cast("B")
+    return frame(b"array", _str(values.typecode) + frame(b"buffer", flat))
+
+
+_REALS = ("f", "d")
+
+
+def _one_nan(values: array[float]) -> memoryview:
+    total = sum(values)
+    if total != total:  # from nan, or from infinities of both signs
+        values = array(values.typecode, (value if value == value else math.nan for value in values))
+    return memoryview(values).cast("B")
+
+
+def _keys(walker: Walker, view: Any) -> bytes:
+    return walker.unordered(b"dict_keys", view)
+
+
+def _items(walker: Walker, view: Any) -> bytes:
+    return walker.mapping(b"dict_items", view)
+
+
+def _values(walker: Walker, view: Any) -> bytes:
+    """In their order: nothing else tells these values from others."""
+    return walker.sequence(b"dict_values", view)
+
+
+def _ordered_view(walker: Walker, view: Any) -> bytes:
+    return walker.sequence(type(view).__name__.encode(), view)
 
 
 def _tuple(walker: Walker, items: tuple[Any, ...]) -> bytes:
@@ -143,6 +175,22 @@ def _pattern(walker: Walker, pattern: re.Pattern[Any]) -> bytes:
     return _parts(walker, b"pattern", pattern, ("pattern", "flags"))
 
 
+def _match(walker: Walker, match: re.Match[Any]) -> bytes:
+    names = ("re", "string", "pos", "endpos", "regs", "lastindex")
+    return _parts(walker, b"match", match, names)
+
+
+def _struct(walker: Walker, layout: struct.Struct) -> bytes:
+    return _parts(walker, b"Struct", layout, ("format",))
+
+
+def _stream(walker: Walker, stream: io.BytesIO | io.StringIO) -> bytes:
+    """Content and position; the attributes by themselves, as there may be a dict of none."""
+    content: Any = stream.__getstate__()
+    state = walker.attributes(b"state", vars(stream).items())
+    return frame_all(type(stream).__name__.encode(), (walker.token(content[:-1]), state))
+
+
 def _time(walker: Walker, moment: dt.time | dt.datetime) -> bytes:
     """Wall clock, fold and zone: two zones with one offset are not the same zone."""
     wall = moment.replace(tzinfo=None).isoformat()
@@ -167,6 +215,9 @@ def _parts(
     return frame_all(tag, (*tokens, more))
 
 
+_ORDERED: collections.OrderedDict[Any, Any] = collections.OrderedDict()
+_ORDERED_VIEWS = (_ORDERED.keys(), _ORDERED.items(), _ORDERED.values())
+
 EXACT: dict[type, Handler] = {
     bytearray: _bytearray,
     memoryview: _memoryview,
@@ -182,6 +233,14 @@ EXACT: dict[type, Handler] = {
     slice: _slice,
     range: _range,
     re.Pattern: _pattern,
+    re.Match: _match,
+    struct.Struct: _struct,
+    io.BytesIO: _stream,
+    io.StringIO: _stream,
+    type({}.keys()): _keys,
+    type({}.items()): _items,
+    type({}.values()): _values,
+    **dict.fromkeys(map(type, _ORDERED_VIEWS), _ordered_view),
     dt.time: _time,
     dt.datetime: _time,
     functools.partial: _partial,

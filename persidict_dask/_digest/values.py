@@ -29,10 +29,14 @@ def digest(*objects: Any) -> str:
 
 
 def digest_arguments(
-    arguments: Mapping[str, Any], by_value: tuple[str, ...] = ()
+    arguments: Mapping[str, Any], by_value: tuple[str, ...] = (), instance: Any = None
 ) -> dict[str, str]:
-    """Digest of each argument of a call by its name, which begins the path of an error."""
-    walker = Walker(by_value)
+    """Digest of each argument of a call by its name, which begins the path of an error.
+
+    Of the `instance` of a method the class counts by name: what the method reaches of its code is
+    counted elsewhere.
+    """
+    walker = Walker(by_value, instance)
     return {name: hex_digest(_named(walker, name, value)) for name, value in arguments.items()}
 
 

@@ -9,7 +9,16 @@ from persidict_dask._digest.definitions import code_token
 from persidict_dask._digest.frame import Stream, frame
 from persidict_dask._digest.table import Table
 from persidict_dask._errors import UnstableKeyError
-from persidict_dask._origin import LIBRARY, PROJECT, Origin, module_of, origin_of, place
+from persidict_dask._origin import (
+    LIBRARY,
+    PROJECT,
+    PROJECT_ORIGIN,
+    Origin,
+    find,
+    module_of,
+    origin_of,
+    place,
+)
 
 SCALARS: dict[type, Callable[[Any], bytes]] = {}
 """Exact types that hold no other object: their token needs no walk."""
@@ -27,10 +36,14 @@ class CycleFound(Exception):  # noqa: N818 - a signal of the walk to the graph, 
 class Walker:
     """Gives tokens to objects; one for each key, because it remembers objects by identity."""
 
-    def __init__(self, by_value: tuple[str, ...] = ()) -> None:
+    def __init__(self, by_value: tuple[str, ...] = (), instance: Any = None) -> None:
         self.by_value = by_value
+        self._instance = instance
+        self._class_by_name: type | None = None
         self._memo: dict[int, tuple[Any, bytes]] = {}
         self._active: set[int] = set()
+        self._origins: dict[str, Origin] = {}
+        self._constructors: dict[int, tuple[Any, bytes]] = {}
         self.stand_in: Callable[[Any], bytes] | None = None
 
     def token(self, obj: Any) -> bytes:
@@ -89,6 +102,10 @@ class Walker:
 
     def handle(self, obj: Any) -> bytes:
         """Token of an object from the tokens of its parts, without memory of it."""
+        if self._instance is not None and obj is self._instance:
+            if isinstance(obj, type):
+                return frame(b"class", place(obj).encode())
+            self._class_by_name = type(obj)
         return HANDLERS.handler_of(type(obj))(self, obj)
 
     def is_by_value(self, obj: Any) -> bool:
@@ -97,7 +114,13 @@ class Walker:
 
     def origin(self, obj: Any) -> Origin:
         """Where the code of a function, class or module comes from."""
-        return origin_of(module_of(obj), self.by_value)
+        if isinstance(obj, type) and _is_of_no_module(obj):
+            return PROJECT_ORIGIN
+        module = module_of(obj)
+        known = self._origins.get(module)
+        if known is None:
+            known = self._origins[module] = origin_of(module, self.by_value)
+        return known
 
     def class_token(self, cls: type) -> bytes:
         """Token of the class of an instance: its name, and its code or the version of its library.
@@ -108,22 +131,35 @@ class Walker:
 
     def known_class(self, cls: type) -> bytes:
         """The same for instances of which a handler knows all that counts: without versions."""
-        name = frame(b"class", place(cls).encode())
-        return name + self.token(cls) if self.is_by_value(cls) else name
+        is_project = self.is_by_value(cls)  # a transport by value keeps no qualified name
+        label = f"{module_of(cls)}:{cls.__name__}" if is_project else place(cls)
+        name = frame(b"class", label.encode())
+        if cls is self._class_by_name:  # the first that the handler of the instance asks for
+            self._class_by_name = None
+            return name
+        return name + self.token(cls) if is_project else name
 
     def constructor_token(self, function: Any) -> bytes:
         """Token of what would make a copy of an instance: its name, or its code where by value."""
-        if self.is_by_value(function):
+        known = self._constructors.get(id(function))
+        if known is not None:
+            return known[1]
+        if self.is_by_value(function) or not _is_what_it_says(function):
             return self.token(function)
-        return frame(b"constructor", place(function).encode()) + self._version(function)
+        token = frame(b"constructor", place(function).encode()) + self._version(function)
+        self._constructors[id(function)] = (function, token)
+        return token
 
     def definition(self, obj: Any) -> bytes:
         """Token of a function, class or module: the identity of its code."""
         return code_token(obj, self.by_value)
 
-    def _version(self, obj: Any) -> bytes:
-        origin = self.origin(obj)
+    def version(self, origin: Origin) -> bytes:
+        """Token of the version of a library; that of Python counts elsewhere."""
         return frame(b"version", str(origin).encode()) if origin.kind == LIBRARY else b""
+
+    def _version(self, obj: Any) -> bytes:
+        return self.version(self.origin(obj))
 
     def _pair(self, key: Any, value: Any) -> bytes:
         head = self.at("{…}", key)
@@ -162,6 +198,21 @@ class Walker:
         if token[:1] == b"#":  # short tokens cost less to make again than to remember
             self._memo[key] = (obj, token)
         return token
+
+
+def _is_of_no_module(cls: type) -> bool:
+    """Does a class that was made by a call say that it stands where its metaclass was written?"""
+    module = module_of(cls)
+    is_apparent = module == "types" or (module == type(cls).__module__ and type(cls) is not type)
+    return is_apparent and find(module, cls.__qualname__) is not cls
+
+
+def _is_what_it_says(function: Any) -> bool:
+    """Does the name of a function or class lead to it?"""
+    name = getattr(function, "__qualname__", None)
+    return isinstance(function, type) or (
+        isinstance(name, str) and find(module_of(function), name) is function
+    )
 
 
 Handler: TypeAlias = Callable[[Walker, Any], bytes]

@@ -18,7 +18,8 @@ _WORST = {"closed": 0, "probing": 1, "open": 2}
 class Stats(Mapping[str, FunctionStats]):
     """Figures of all persisted functions, by name: `stats["pkg.f"].hits`; `total` is their sum.
 
-    `breakers` tells the state of each: "closed", "probing" or "open". `budgets` tells of each what
+    `breakers` tells the state of each, "closed", "probing" or "open", as it was seen last: workers
+    that start look at those that others have used. `budgets` tells of each what
     all processes have used and may use. `quarantined` are the keys of the calls that are not
     started again, as far as processes have told, with the calls as people know them.
 

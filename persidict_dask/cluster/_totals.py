@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 Counts = dict[str, dict[str, Any]]
@@ -24,6 +24,8 @@ class Totals:
         self._before: Counts = {}
         self._workers: dict[str, set[str]] = {}
         self._gauges: dict[str, list[list[Any]]] = {}
+        self._breakers_left: dict[str, list[Any]] = {}
+        self._handles: dict[tuple[str, str], str] = {}
         self._quarantined: dict[tuple[str, ...], tuple[str, bool, float]] = {}
         self._leaving: set[str] = set()
         self._seen = {"lost": 0, "retired": 0, "suspicious": 0, "killed": 0}
@@ -34,6 +36,7 @@ class Totals:
         _raise(self._counts.setdefault(process, {}), message["functions"])
         for key, *state in message["quarantined"]:
             self._quarantined[tuple(key)] = newest(self._quarantined.get(tuple(key)), state)
+        self._handles |= {(kind, name): text for kind, name, text in message.get("handles", ())}
         if is_here:
             self._workers.setdefault(process, set()).add(message["worker"])
             self._gauges[process] = message["gauges"]
@@ -58,12 +61,35 @@ class Totals:
 
     def _note_gone(self, process: str) -> None:
         self._workers.pop(process, None)
-        self._gauges.pop(process, None)
+        self._remember(self._gauges.pop(process, ()))
         self._gone[process] = None
         while len(self._gone) > _KEPT:
             oldest = next(iter(self._gone))
             del self._gone[oldest]
             _add(self._before, self._counts.pop(oldest))
+
+    def _remember(self, gauges: Iterable[list[Any]]) -> None:
+        """Keep how breakers stand: that is not over when those who have seen it are gone."""
+        for gauge in gauges:
+            kind, name, figures = gauge
+            before = self._breakers_left.get(name, gauge)[2]
+            if kind == "breaker" and figures.get("at", 0) >= before.get("at", 0):
+                self._breakers_left[name] = gauge
+
+    def handles(self) -> list[str]:
+        """Return the handles of all breakers and budgets that were told of."""
+        return list(self._handles.values())
+
+    def _standing(self, without: str) -> list[list[Any]]:
+        """Return the gauges of all processes but one, and how the other breakers stood last."""
+        told = [g for p, gauges in self._gauges.items() if p != without for g in gauges]
+        seen = {
+            name
+            for gauges in self._gauges.values()
+            for kind, name, _ in gauges
+            if kind == "breaker"
+        }
+        return told + [gauge for name, gauge in self._breakers_left.items() if name not in seen]
 
     def report(self, without: str = "") -> dict[str, Any]:
         """Return the sums over all processes but one, which knows best about itself."""
@@ -72,7 +98,7 @@ class Totals:
             _add(functions, counts)
         return {
             "functions": functions,
-            "gauges": [g for p, told in self._gauges.items() if p != without for g in told],
+            "gauges": self._standing(without),
             "quarantined": [[[*key], *state] for key, state in self._quarantined.items()],
             "workers": dict(self._seen),
         }

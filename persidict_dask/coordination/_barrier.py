@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from persidict.owners import new_token
 from persidict_dask._flights import in_thread
+from persidict_dask._seconds import Seconds, seconds
 from persidict_dask.coordination._holders import alive, told_of_me
 from persidict_dask.coordination._places import Handle, Somewhere, positive, whole
 from persidict_dask.coordination._polling import Attempt, bells, poll, poll_async
@@ -32,13 +33,14 @@ class Barrier(Handle):
 
     kind: ClassVar[str] = "barrier"
 
-    def __init__(self, store: Somewhere, name: str, *, parties: int, ttl: float = 30) -> None:
-        super().__init__(store, name, parties=whole("parties", parties), ttl=positive("ttl", ttl))
+    def __init__(self, store: Somewhere, name: str, *, parties: int, ttl: Seconds = 30) -> None:
+        lasts = positive("ttl", seconds("ttl", ttl))
+        super().__init__(store, name, parties=whole("parties", parties), ttl=lasts)
         self._parties = parties
-        self._ttl = ttl
+        self._ttl = lasts
         self._record = Record(self._place, self._key)
 
-    def wait(self, timeout: float | None = None) -> int:
+    def wait(self, timeout: Seconds | None = None) -> int:
         """Wait for the others; return one's place in the order of arrival, from 0.
 
         Raises `TimeoutError` after so many seconds, and does not count any more then.
@@ -52,7 +54,7 @@ class Barrier(Handle):
             raise
         return self._passed(arrival, place, timeout)
 
-    async def wait_async(self, timeout: float | None = None) -> int:
+    async def wait_async(self, timeout: Seconds | None = None) -> int:
         """Do the same in a coroutine."""
         arrival = _Arrival(self._record, self._parties, self._ttl)
         try:
@@ -68,11 +70,13 @@ class Barrier(Handle):
             place = await in_thread(arrival.withdraw)
         return self._passed(arrival, place, timeout)
 
-    def _passed(self, arrival: _Arrival, place: int | None, timeout: float | None) -> int:
+    def _passed(self, arrival: _Arrival, place: int | None, timeout: Seconds | None) -> int:
         if place is None:
             place = arrival.withdraw()
         if place is None:
-            raise TimeoutError(f"{self!r}: fewer than {self._parties} within {timeout} s")
+            raise TimeoutError(
+                f"{self!r}: fewer than {self._parties} within {seconds('a timeout', timeout)} s"
+            )
         return place
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from persidict_dask._seconds import Seconds
 from persidict_dask.coordination._deadlocks import myself
 from persidict_dask.coordination._places import Somewhere
 from persidict_dask.coordination._semaphore import Places
@@ -23,7 +24,7 @@ class Lease(Places):
 
     kind: ClassVar[str] = "lease"
 
-    def __init__(self, store: Somewhere, name: str, *, ttl: float = 30) -> None:
+    def __init__(self, store: Somewhere, name: str, *, ttl: Seconds = 30) -> None:
         super().__init__(store, name, 1, ttl)
 
     @property

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from persidict_dask._flights import in_thread
+from persidict_dask._seconds import Seconds, seconds
 from persidict_dask._waiting import Away
 from persidict_dask.coordination._clock import now
 
@@ -97,18 +98,20 @@ class Attempt(NamedTuple):
     undo: Callable[[Any], None] = lambda _: None
 
 
-def deadline_of(timeout: float | None) -> float | None:
+def deadline_of(timeout: Seconds | None) -> float | None:
     """Return the moment until which to wait, or say what is wrong with the timeout."""
     if timeout is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
-        raise TypeError(f"a timeout is a number of seconds or None, not {timeout!r}")
-    if timeout != timeout:
-        raise ValueError(f"a timeout is a number of seconds or None, not {timeout!r}")
-    return now() + max(timeout, 0)
+    length = seconds("a timeout", timeout)
+    if length < 0:
+        raise ValueError(
+            f"a timeout is a number of seconds from 0 on, not {timeout!r}: "
+            "0 does not wait, None waits as long as it takes"
+        )
+    return now() + length
 
 
-def poll(attempt: Attempt, timeout: float | None, *, is_near: bool) -> Any:
+def poll(attempt: Attempt, timeout: Seconds | None, *, is_near: bool) -> Any:
     """Look until there is something; `None` when time is up.
 
     In a task, others run meanwhile, and it may take until one of them ends before this goes on.
@@ -129,7 +132,7 @@ def poll(attempt: Attempt, timeout: float | None, *, is_near: bool) -> Any:
             attempt.end()
 
 
-async def poll_async(attempt: Attempt, timeout: float | None, *, is_near: bool) -> Any:
+async def poll_async(attempt: Attempt, timeout: Seconds | None, *, is_near: bool) -> Any:
     """Do the same without a thread that waits."""
     deadline, found = deadline_of(timeout), None
     with bells.waiting(attempt.where):

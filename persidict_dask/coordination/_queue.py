@@ -11,6 +11,7 @@ from persidict import NonEmptySafeStrTuple, OutcomeUnknownError
 from persidict.owners import new_token
 from persidict_dask._flights import in_thread
 from persidict_dask._provenance import short_form
+from persidict_dask._seconds import Seconds, seconds
 from persidict_dask.coordination._candidates import Busy, Candidates
 from persidict_dask.coordination._claimed import Claim
 from persidict_dask.coordination._holders import told_of_me
@@ -41,11 +42,12 @@ class WorkQueue(Handle):
     kind: ClassVar[str] = "queue"
 
     def __init__(
-        self, store: Somewhere, name: str, *, ttl: float = 30, max_deliveries: int = 3
+        self, store: Somewhere, name: str, *, ttl: Seconds = 30, max_deliveries: int = 3
     ) -> None:
         whole("max_deliveries", max_deliveries)
-        super().__init__(store, name, ttl=positive("ttl", ttl), max_deliveries=max_deliveries)
-        self._ttl = ttl
+        lasts = positive("ttl", seconds("ttl", ttl))
+        super().__init__(store, name, ttl=lasts, max_deliveries=max_deliveries)
+        self._ttl = lasts
         self._max_deliveries = max_deliveries
         self._parts = Parts(self._place, self._key)
         self._candidates = Candidates([], _NEARBY)
@@ -71,7 +73,7 @@ class WorkQueue(Handle):
             self._parts.drop(name, packed)  # it was not removed if somebody has claimed it
         return name
 
-    def claim(self, timeout: float | None = 0) -> Claim | None:
+    def claim(self, timeout: Seconds | None = 0) -> Claim | None:
         """Claim an item; `None` if there is none to claim within `timeout` seconds.
 
         Two requests, and a listing when the items that were listed last have been taken. Inside a
@@ -81,7 +83,7 @@ class WorkQueue(Handle):
         found: Claim | None = poll(attempt, timeout, is_near=self._place.is_near)
         return found
 
-    async def claim_async(self, timeout: float | None = 0) -> Claim | None:
+    async def claim_async(self, timeout: Seconds | None = 0) -> Claim | None:
         """Do the same in a coroutine."""
         attempt = await in_thread(self._attempt, self._look)  # which may open the store
         found: Claim | None = await poll_async(attempt, timeout, is_near=self._place.is_near)

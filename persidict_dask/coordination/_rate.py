@@ -7,6 +7,7 @@ import time
 from typing import ClassVar
 
 from persidict_dask._flights import in_thread
+from persidict_dask._seconds import Seconds, seconds
 from persidict_dask._waiting import Away
 from persidict_dask.coordination._clock import now
 from persidict_dask.coordination._moments import moment_at, moment_here
@@ -41,7 +42,7 @@ class RateLimiter(Handle):
         self._burst = burst
         self._record = Record(self._place, self._key)
 
-    def acquire(self, n: int = 1, timeout: float | None = None) -> None:
+    def acquire(self, n: int = 1, timeout: Seconds | None = None) -> None:
         """Wait for the turn of `n`; a read and a write, more in a race, and no other requests.
 
         Raises `TimeoutError`, at once and with nothing reserved, when it would come too late.
@@ -55,16 +56,16 @@ class RateLimiter(Handle):
                     away.begin()
                     time.sleep(pause)
 
-    async def acquire_async(self, n: int = 1, timeout: float | None = None) -> None:
+    async def acquire_async(self, n: int = 1, timeout: Seconds | None = None) -> None:
         """Do the same in a coroutine."""
         turn = _Turn(self, n, timeout)
         while (pause := await in_thread(turn.pause)) > 0:
             await asyncio.sleep(pause)
 
-    def reserve(self, n: int, timeout: float | None) -> float:
+    def reserve(self, n: int, timeout: Seconds | None) -> float:
         """Reserve the next moment, and return it."""
         whole("n", n)
-        deadline_of(timeout)  # says what is wrong with it
+        left = None if timeout is None else max(seconds("a timeout", timeout), 0)
         due = 0.0
 
         def reserved(fields: Fields) -> Fields:
@@ -73,7 +74,7 @@ class RateLimiter(Handle):
             free = max(self._free_at(fields, at), at - self._every * (self._burst - 1))
             # n pass together, when the last of them may
             due = free + self._every * (n - 1)
-            if timeout is not None and due - at > max(timeout, 0):
+            if left is not None and due - at > left:
                 raise TimeoutError(f"{self!r}: the next turn comes in {due - at:.3g} s")
             return {"next": moment_at(free + self._every * n, at)}
 
@@ -93,7 +94,7 @@ class _Turn:
     Or else all who were late would pass together.
     """
 
-    def __init__(self, limiter: RateLimiter, n: int, timeout: float | None) -> None:
+    def __init__(self, limiter: RateLimiter, n: int, timeout: Seconds | None) -> None:
         self._limiter = limiter
         self._n = n
         self._deadline = deadline_of(timeout)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 from persidict_dask._errors import DeadlockError, LeaseLost
 from persidict_dask._flights import in_thread
+from persidict_dask._seconds import Seconds, seconds
 from persidict_dask.coordination._deadlocks import circles, myself
 from persidict_dask.coordination._holders import Holding, Queuer
 from persidict_dask.coordination._places import Handle, Somewhere, positive, whole
@@ -23,17 +24,17 @@ class Places(Handle):
     """
 
     def __init__(
-        self, store: Somewhere, name: str, places: int, ttl: float, **settings: Any
+        self, store: Somewhere, name: str, places: int, ttl: Seconds, **settings: Any
     ) -> None:
-        super().__init__(store, name, ttl=ttl, **settings)
+        self._ttl = positive("ttl", seconds("ttl", ttl))
+        super().__init__(store, name, ttl=self._ttl, **settings)
         self._limit = places
-        self._ttl = positive("ttl", ttl)
         self._record = Record(self._place, self._key)
         self._last_token: int | None = None
         self._holdings: list[tuple[Any, Holding]] = []
         self._lock = threading.Lock()
 
-    def acquire(self, timeout: float | None = None) -> bool:
+    def acquire(self, timeout: Seconds | None = None) -> bool:
         """Wait for a place, and tell whether there was one in time (seconds; `None`: no limit).
 
         A free one costs two requests. Inside a task the worker runs others meanwhile. Raises
@@ -43,7 +44,7 @@ class Places(Handle):
         attempt = self._attempt(who, timeout)
         return self._got(who, poll(attempt, timeout, is_near=self._place.is_near))
 
-    async def acquire_async(self, timeout: float | None = None) -> bool:
+    async def acquire_async(self, timeout: Seconds | None = None) -> bool:
         """Do the same in a coroutine, without a thread that waits."""
         who = myself()
         attempt = await in_thread(self._attempt, who, timeout)  # which may open the store
@@ -77,7 +78,7 @@ class Places(Handle):
         with self._lock:
             return any(holding.is_valid for _, holding in self._holdings)
 
-    def _attempt(self, who: Any, timeout: float | None) -> Attempt:
+    def _attempt(self, who: Any, timeout: Seconds | None) -> Attempt:
         if timeout is None:
             self._refuse_twice(who)
         queuer = Queuer(self._record, self._limit, self._ttl, who, is_endless=timeout is None)
@@ -154,7 +155,7 @@ class Semaphore(Places):
 
     kind: ClassVar[str] = "semaphore"
 
-    def __init__(self, store: Somewhere, name: str, *, limit: int, ttl: float = 30) -> None:
+    def __init__(self, store: Somewhere, name: str, *, limit: int, ttl: Seconds = 30) -> None:
         whole("limit", limit)
         super().__init__(store, name, limit, ttl, limit=limit)
 

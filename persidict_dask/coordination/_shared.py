@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import Any, ClassVar
 
 from persidict_dask._flights import in_thread
+from persidict_dask._seconds import Seconds, seconds
 from persidict_dask.coordination._payloads import drop, pack, unpack
 from persidict_dask.coordination._places import Handle, Somewhere
 from persidict_dask.coordination._polling import Attempt, bells, poll, poll_async
@@ -46,7 +47,7 @@ class SharedValue(Handle):
         """
         return self._change(f)
 
-    def wait_for(self, predicate: Callable[[Any], bool], timeout: float | None = None) -> Any:
+    def wait_for(self, predicate: Callable[[Any], bool], timeout: Seconds | None = None) -> Any:
         """Wait until the value satisfies the predicate, and return it; else `TimeoutError`.
 
         A value that is there for a moment only, between two looks, is not seen.
@@ -55,16 +56,18 @@ class SharedValue(Handle):
         return self._found(found, timeout)
 
     async def wait_for_async(
-        self, predicate: Callable[[Any], bool], timeout: float | None = None
+        self, predicate: Callable[[Any], bool], timeout: Seconds | None = None
     ) -> Any:
         """Do the same in a coroutine; the predicate is called in another thread."""
         attempt = await in_thread(self._attempt, predicate)  # which may open the store
         found = await poll_async(attempt, timeout, is_near=self._place.is_near)
         return self._found(found, timeout)
 
-    def _found(self, found: list[Any] | None, timeout: float | None) -> Any:
+    def _found(self, found: list[Any] | None, timeout: Seconds | None) -> Any:
         if found is None:
-            raise TimeoutError(f"{self!r} did not satisfy the predicate within {timeout} s")
+            raise TimeoutError(
+                f"{self!r} did not satisfy the predicate within {seconds('a timeout', timeout)} s"
+            )
         return found[0]
 
     def _attempt(self, predicate: Callable[[Any], bool]) -> Attempt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import ClassVar
 
+from persidict_dask._seconds import Seconds, seconds
 from persidict_dask._stats import register_gauge
 from persidict_dask.coordination._places import Somewhere, positive, whole
 from persidict_dask.coordination._records import Record
@@ -38,12 +39,12 @@ class CircuitBreaker(Shared):
         name: str,
         *,
         failures: int = 5,
-        window: float = 30.0,
-        reset: float = 15.0,
+        window: Seconds = 30.0,
+        reset: Seconds = 15.0,
     ) -> None:
         whole("failures", failures)
-        positive("window", window)
-        positive("reset", reset)
+        window = positive("window", seconds("window", window))
+        reset = positive("reset", seconds("reset", reset))
         super().__init__(store, name, failures=failures, window=window, reset=reset)
 
     def admit(self) -> Probe | None:
@@ -101,12 +102,16 @@ class CircuitBreaker(Shared):
         """What the circuit is, as far as this process has seen; asks like `admit`."""
         return self._view.state()
 
+    def show(self) -> None:
+        """Let the figures of this process tell the state; asks like `admit`."""
+        self._view.look_first()
+
     @cached_property
     def _view(self) -> View:
         def made() -> View:
             record = Record(self._place, self._key)
             view = View(record, self._ident, Rules(**self._settings))
-            register_gauge(self.kind, self.name, view.figures)
+            register_gauge(self.kind, self.name, view.figures, self)
             return view
 
         found: View = local_of(self._ident, made)

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from persidict_dask._heartbeat import heart
+from persidict_dask._seconds import Seconds, seconds
 from persidict_dask._stats import register_gauge
 from persidict_dask.coordination._clock import now
 from persidict_dask.coordination._places import Somewhere, positive
@@ -49,11 +50,11 @@ class RetryBudget(Shared):
         *,
         ratio: float = 0.1,
         floor_per_s: float = 1.0,
-        window: float = 10.0,
+        window: Seconds = 10.0,
     ) -> None:
         _check_not_negative("ratio", ratio)
         _check_not_negative("floor_per_s", floor_per_s)
-        positive("window", window)
+        window = positive("window", seconds("window", window))
         super().__init__(store, name, ratio=ratio, floor_per_s=floor_per_s, window=window)
 
     def earn(self) -> None:
@@ -74,11 +75,15 @@ class RetryBudget(Shared):
         """Return what this process did in the last window; costs no request."""
         return self._local.account.use()
 
+    def show(self) -> None:
+        """Let the figures of this process tell its use; costs no request."""
+        self.use()
+
     @cached_property
     def _local(self) -> _Local:
         def made() -> _Local:
             local = _Local(Record(self._place, self._key), **self._settings)
-            register_gauge(self.kind, self.name, lambda: local.account.use()._asdict())
+            register_gauge(self.kind, self.name, lambda: local.account.use()._asdict(), self)
             return local
 
         found: _Local = local_of(self._ident, made)

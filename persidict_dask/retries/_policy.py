@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, fields
 from functools import cached_property, partial, wraps
-from numbers import Real
 from time import monotonic
 from types import CodeType
 from typing import Any, ParamSpec, TypeVar
@@ -16,6 +16,7 @@ from persidict_dask._digest import digest
 from persidict_dask._flights import in_thread
 from persidict_dask._inference import is_inferring
 from persidict_dask._names import name_of
+from persidict_dask._seconds import positive_seconds
 from persidict_dask._stats import count
 from persidict_dask._waiting import Here
 from persidict_dask.coordination import _places as places
@@ -24,7 +25,7 @@ from persidict_dask.retries._breaker import CircuitBreaker
 from persidict_dask.retries._budget import RetryBudget
 from persidict_dask.retries._driving import attempt_async, driven, driven_async
 from persidict_dask.retries._leaving import leaving
-from persidict_dask.retries._rounds import Call, Steps, admitted, rounds
+from persidict_dask.retries._rounds import Call, Steps, admitted, is_try_again, rounds
 from persidict_dask.retries._shown import shown
 from persidict_dask.retries._standing import Forgetful, Outcome, Standing
 from persidict_dask.retries._subject import Subject
@@ -46,7 +47,8 @@ class RetryPolicy:
             error that asks for a longer pause (`retry_after`, or that header) gets it.
         retry_on: classes of errors, or a `retry_...` of tenacity.
         fatal: classes of errors that are not tried again, though they are among the others.
-        deadline: seconds after the start of the first attempt after which no other one starts.
+        deadline: seconds, or a `timedelta`, after the start of the first attempt; no other one
+            starts later.
         budget: all who share it make so many retries together.
         breaker: what has failed too often anywhere is not called; raises `CircuitOpenError`.
         state: a dictionary or its URL, to which each attempt is written before it starts: an
@@ -60,7 +62,7 @@ class RetryPolicy:
     wait: Any = None
     retry_on: Any = (OSError, ConnectionError, TimeoutError)
     fatal: Any = ()
-    deadline: float | None = None
+    deadline: Any = None
     budget: RetryBudget | None = None
     breaker: CircuitBreaker | None = None
     state: Any = None
@@ -77,16 +79,16 @@ class RetryPolicy:
             raise TypeError(f"wait is a wait of tenacity, such as wait_fixed(1), not {self.wait!r}")
         if _is_coroutine_function(self.retry_on):
             raise TypeError(f"retry_on must tell at once, and {self.retry_on!r} is to be awaited")
-        if not callable(self.retry_on) or isinstance(self.retry_on, type):
+        if not _is_asked_now(self.retry_on):
             _check_classes("retry_on", self.retry_on)
         _check_classes("fatal", self.fatal)
         if self.deadline is not None:
-            _check_seconds("deadline", self.deadline)
+            object.__setattr__(self, "deadline", positive_seconds("deadline", self.deadline))
         _check_class("budget", self.budget, RetryBudget)
         _check_class("breaker", self.breaker, CircuitBreaker)
         places.whole("poison_after", self.poison_after)
         if self.state is not None:
-            places.Place(self.state)  # says what is wrong with it
+            _ = self._place  # says what is wrong with it, and makes a path absolute here and now
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function or a coroutine function."""
@@ -96,7 +98,7 @@ class RetryPolicy:
 
             @wraps(function)
             async def retried_async(*args: Any, **kwargs: Any) -> Any:
-                return await self._call_async(Call(name_of(function), function, args, kwargs))
+                return await self._call_async(Call.of(name_of(function), function, args, kwargs))
 
             return retried_async  # type: ignore[return-value]
 
@@ -104,31 +106,31 @@ class RetryPolicy:
 
         @wraps(function)
         def retried(*args: P.args, **kwargs: P.kwargs) -> R:
-            return self._call(Call(name_of(function), function, args, kwargs))  # type: ignore[no-any-return]
+            return self._call(Call.of(name_of(function), function, args, kwargs))  # type: ignore[no-any-return]
 
         return retried
 
     def call(self, f: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function, and again as the policy says."""
         _check_runs_now(f)
-        return self._call(Call(name_of(f), f, args, kwargs))  # type: ignore[no-any-return]
+        return self._call(Call.of(name_of(f), f, args, kwargs))  # type: ignore[no-any-return]
 
     async def call_async(
         self, f: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Do the same with a coroutine function."""
-        return await self._call_async(Call(name_of(f), f, args, kwargs))  # type: ignore[no-any-return]
+        return await self._call_async(Call.of(name_of(f), f, args, kwargs))  # type: ignore[no-any-return]
 
     def call_as(self, subject: Subject, f: Callable[..., R], args: Any, kwargs: Any) -> R:
         """Call the function as the attempts of a subject that is known otherwise."""
-        call = Call(subject.name, f, args, kwargs)
+        call = Call.of(subject.name, f, args, kwargs)
         return self._call(call, subject)  # type: ignore[no-any-return]
 
     async def call_as_async(
         self, subject: Subject, f: Callable[..., Coroutine[Any, Any, R]], args: Any, kwargs: Any
     ) -> R:
         """Do the same with a coroutine function."""
-        call = Call(subject.name, f, args, kwargs)
+        call = Call.of(subject.name, f, args, kwargs)
         return await self._call_async(call, subject)  # type: ignore[no-any-return]
 
     def _call(self, call: Call, subject: Subject | None = None) -> Any:
@@ -272,7 +274,9 @@ class RetryPolicy:
         return self.is_retried(state, error)
 
     def is_retried(self, state: Any, error: BaseException | None) -> bool:
-        """Tell whether an outcome is tried again."""
+        """Tell whether an outcome is tried again; `tenacity.TryAgain` asks for it."""
+        if is_try_again(error):
+            return True
         if error is not None and isinstance(error, self.fatal):
             return False
         if _is_classes(self.retry_on):
@@ -292,8 +296,8 @@ class RetryPolicy:
     def __getstate__(self) -> dict[str, Any]:
         # without what was worked out from it; a store travels by reference
         state = {each.name: getattr(self, each.name) for each in fields(self)}
-        if isinstance(self.state, PersiDict):
-            state["state"] = places.Place(self.state).ref
+        if self.state is not None:
+            state["state"] = self._place.ref
         return state
 
     def __persist_token__(self) -> Any:
@@ -323,7 +327,14 @@ def _is_classes(given: Any) -> bool:
 
 def _is_asked_now(given: Any) -> bool:
     """True for what answers when it is called, as stops and waits do; not for their classes."""
-    return callable(given) and not isinstance(given, type) and not _is_coroutine_function(given)
+    is_asked = callable(given) and not isinstance(given, type) and not _is_retrying(given)
+    return is_asked and not _is_coroutine_function(given)
+
+
+def _is_retrying(given: Any) -> bool:
+    """True for a policy of tenacity, which calls functions and answers nothing."""
+    tenacity: Any = sys.modules.get("tenacity")
+    return tenacity is not None and isinstance(given, tenacity.BaseRetrying)
 
 
 def _is_coroutine_function(given: Any) -> bool:
@@ -348,13 +359,6 @@ def _check_runs_now(function: Any) -> None:
         is_awaited = code.co_flags & inspect.CO_COROUTINE
         what = "is to be awaited: use call_async" if is_awaited else "is a generator function"
         raise TypeError(f"nothing fails while {name_of(function)} is called: it {what}")
-
-
-def _check_seconds(what: str, given: Any) -> None:
-    if isinstance(given, bool) or not isinstance(given, Real):
-        raise TypeError(f"{what} is a number of seconds, not {given!r}")
-    if not float(given) > 0:
-        raise ValueError(f"{what} must be a positive number of seconds, not {given}")
 
 
 def _check_classes(what: str, given: Any) -> None:

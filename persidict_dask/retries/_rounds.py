@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from persidict_dask._errors import AttemptLostError, CircuitOpenError, QuarantinedCallError
 from persidict_dask._stats import count
 from persidict_dask.retries._after import retry_after
+from persidict_dask.retries._once import Marks, marked, used_up
 from persidict_dask.retries._standing import REMEMBERED, Log, Outcome, Standing
 
 
@@ -58,6 +59,12 @@ class Call(NamedTuple):
     function: Any
     args: Any
     kwargs: Any
+    marks: Marks = ()
+
+    @classmethod
+    def of(cls, name: str, function: Any, args: Any, kwargs: Any) -> Call:
+        """Return a call of which no attempt was made yet."""
+        return cls(name, function, args, kwargs, marked(function, args, kwargs))
 
 
 Steps: TypeAlias = Generator[float | None, Outcome | None, Outcome]
@@ -125,7 +132,7 @@ class _Rounds:
         if self._rules.is_over(self._state):
             return _OVER, 0.0
         pause = max(self._rules.wait_after(self._state), retry_after(outcome.error))
-        return self._unaffordable(pause), pause
+        return self._used_up(outcome) or self._unaffordable(pause), pause
 
     def _is_retried(self, outcome: Outcome) -> bool:
         if self._is_lost(outcome):
@@ -133,6 +140,12 @@ class _Rounds:
         return not is_reschedule(outcome.error) and self._rules.is_retried(
             self._state, outcome.error
         )
+
+    def _used_up(self, outcome: Outcome) -> str:
+        """Say which argument another attempt would find empty, if one was read here."""
+        if self._is_of_others(outcome):
+            return ""
+        return used_up(*self._call[1:])
 
     def _unaffordable(self, pause: float) -> str:
         """Say why there is no time or nothing left for a retry."""
@@ -189,7 +202,7 @@ class _Rounds:
         self._log.end(is_success=outcome.error is None)
         if outcome.error is None:
             return outcome
-        if self._is_lost(outcome):
+        if self._is_lost(outcome) or is_try_again(outcome.error):
             outcome = _with_original(outcome)
         attempts = self._state.attempt_number
         if attempts > 1 or why not in (_NOT_RETRIED, _OVER):
@@ -229,7 +242,7 @@ class _Rounds:
         """The state of the call as tenacity's objects want it; made when it is needed first."""
         from tenacity import RetryCallState
 
-        _, function, args, kwargs = self._call
+        _, function, args, kwargs, _ = self._call
         state = RetryCallState(self._rules.tenacity(), function, args, kwargs)
         state.start_time = self._standing.started
         state.attempt_number = self._standing.attempts
@@ -254,6 +267,12 @@ def is_reschedule(error: Exception | None) -> bool:
     return distributed is not None and isinstance(error, distributed.Reschedule)
 
 
+def is_try_again(error: BaseException | None) -> bool:
+    """True if the function has asked for another attempt, as tenacity lets it do."""
+    tenacity = sys.modules.get("tenacity")
+    return tenacity is not None and isinstance(error, tenacity.TryAgain)
+
+
 def _tell(state: Any, outcome: Outcome) -> None:
     if outcome.error is None:
         state.set_result(outcome.value)
@@ -263,12 +282,16 @@ def _tell(state: Any, outcome: Outcome) -> None:
 
 
 def _with_original(outcome: Outcome) -> Outcome:
-    """Return the last error that the function has raised, if an attempt was lost after it."""
-    lost = outcome.error
-    original = None if lost is None else lost.__cause__
+    """Return the error that the function has raised before its attempt was lost.
+
+    Or while it was handling which it asked for another attempt: as tenacity does.
+    """
+    error = outcome.error
+    original = None if error is None else error.__cause__ or error.__context__
     if not isinstance(original, Exception):
         return outcome
-    original.add_note(str(lost))
+    if not is_try_again(error):
+        original.add_note(str(error))
     return Outcome(error=original)
 
 

@@ -40,6 +40,7 @@ def own_counts(monkeypatch):
     """This process has counted nothing before a test, and has no gauges."""
     monkeypatch.setattr(_stats, "_process", _stats._Process())
     monkeypatch.setattr(_stats, "_gauges", {})
+    monkeypatch.setattr(_stats, "_handles", {})
 
 
 def counting(name, n=0):

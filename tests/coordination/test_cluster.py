@@ -113,7 +113,7 @@ def test_uninstalling(client, d):
     def names():
         from persidict_dask._install import _told
 
-        return [name for refs in _told.values() for name in refs]
+        return [name for _, refs in _told.everything() for name in refs]
 
     install(client, stores={"gone": d}).uninstall()
     with pytest.raises(KeyError):

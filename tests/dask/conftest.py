@@ -55,12 +55,17 @@ class Project:
         assert old in text
         (self.folder / name).write_text(text.replace(old, new))
 
-    def run(self, script: str, *args: object, cwd: Path | None = None) -> str:
+    def run(self, script: str, *args: object, cwd: Path | None = None, timeout: float = 100) -> str:
         """Run a script in a new interpreter with a hash seed of its own; return what it printed."""
         command = [sys.executable, self.folder / script, *map(str, args)]
         env = {**os.environ, "PYTHONHASHSEED": str(next(_seeds)), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
-            command, cwd=cwd or self.folder, env=env, capture_output=True, text=True, timeout=100
+            command,
+            cwd=cwd or self.folder,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()

@@ -206,13 +206,12 @@ def test_a_distribution_is_found_by_what_it_brings():
 
 def test_another_version_of_a_library_is_another_fingerprint(script, monkeypatch):
     """Library code counts by its version."""
-    import importlib.metadata
-
     from persidict_dask import _origin
+    from persidict_dask._installed import Installed
 
     f = script("import toolz\ndef f(x):\n    return toolz.first(x)\n").f
     before = fingerprint(f)
-    monkeypatch.setattr(importlib.metadata, "version", lambda _: "99")
+    monkeypatch.setattr(_origin, "installed", lambda *_: Installed("toolz", "99"))
     _origin.origin_of_module.cache_clear()
     try:
         again = fingerprint(script("import toolz\ndef f(x):\n    return toolz.first(x)\n").f)

@@ -10,7 +10,7 @@ import weakref
 
 import pytest
 
-from persidict_dask._code import fingerprint
+from persidict_dask._code import fingerprint, running
 
 
 @pytest.fixture
@@ -142,8 +142,10 @@ def test_state_that_the_function_keeps_for_itself_is_not_in_the_key(script):
             return x
     """)
     before = fingerprint(namespace.f)
-    namespace.f(1)
-    assert fingerprint(namespace.f).hexdigest == before.hexdigest
+    with running(namespace.f) as changed:
+        namespace.f(1)
+    assert fingerprint(namespace.f) is before
+    assert changed == ["__main__.MODEL"]
 
 
 def test_use_of_a_cached_property_changes_nothing(script):

@@ -98,7 +98,9 @@ def _target(place: str, path: Path) -> object:
         return importlib.import_module(path.stem).target
     namespace: dict[str, object] = {"__name__": "__main__", "__package__": None}
     sys.modules["__main__"].__dict__["SCRIPTS"] = namespace
-    exec(compile(path.read_text(), str(path), "exec"), namespace)
+    # a closure inherits that annotations are text: as values they are cells of the function
+    own = place != "closure"
+    exec(compile(path.read_text(), str(path), "exec", dont_inherit=own), namespace)
     return namespace["target"]
 
 

@@ -256,7 +256,6 @@ UNSORTED = sp.csr_array(([2.0, 1.0], [2, 1], [0, 2, 2, 2]), shape=(3, 3))
 
 EQUAL = {
     "Fortran order": (SQUARE, np.asfortranarray(SQUARE)),
-    "the order of bytes": (np.array([1, 2], ">i8"), np.array([1, 2], "<i8")),
     "strides": (np.arange(10)[::2], np.arange(10)[::2].copy()),
     "negative strides": (WIDE[::-1, ::-1], WIDE[::-1, ::-1].copy()),
     "a large transpose": (WIDE.T, np.ascontiguousarray(WIDE.T)),
@@ -379,7 +378,9 @@ def test_any_array_is_its_content_and_not_its_layout(array):
     """Copies in other orders, slices of larger arrays and pickles agree; types and shapes count."""
     expected = digest(array)
     assert digest(np.asfortranarray(array)) == expected or array.ndim == 0
-    assert digest(pickle.loads(pickle.dumps(array))) == expected
+    copied = pickle.loads(pickle.dumps(array, 5))
+    is_kept = copied.dtype.str == array.dtype.str  # numpy makes moments native in pickles
+    assert (digest(copied) == expected) == is_kept
     if array.ndim:
         doubled = np.repeat(array, 2, axis=0)[::2]
         assert digest(doubled) == expected

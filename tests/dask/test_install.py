@@ -11,14 +11,14 @@ import pytest
 
 from persidict import FileDirDict
 from persidict_dask import RetryPolicy, _defaults, _install, install, worker_store
-from persidict_dask._defaults import default_policy
+from persidict_dask._defaults import Connection, default_policy, policies
 
 
 @pytest.fixture(autouse=True)
 def untold(monkeypatch):
     """Nothing is installed in this process before a test."""
-    monkeypatch.setattr(_defaults, "_told", {})
-    monkeypatch.setattr(_install, "_told", {})
+    monkeypatch.setattr(_defaults.policies, "_told", {})
+    monkeypatch.setattr(_install._told, "_told", {})
 
 
 def attempts():
@@ -113,7 +113,7 @@ def plugin(tmp_path, n):
 def test_while_one_replaces_another_there_is_always_one(tmp_path, monkeypatch):
     """Dask takes the old plugin down, and then sets the new one up; tasks run all the while."""
     silent = SimpleNamespace(start=lambda: None, stop=lambda: None)
-    monkeypatch.setattr(_install, "Reporter", lambda worker: silent)
+    monkeypatch.setattr(_install, "Reporter", lambda worker, *shared: silent)
     worker = FakeWorker()
     old, new = plugin(tmp_path, 7), plugin(tmp_path, 8)
     old.setup(worker)
@@ -131,9 +131,10 @@ def test_while_one_replaces_another_there_is_always_one(tmp_path, monkeypatch):
         worker_store("state")
 
 
-def test_what_a_worker_says_and_what_a_client_says(tmp_path):
-    _defaults.tell_policy("worker", RetryPolicy(attempts=7))
-    _defaults.tell_policy("client", RetryPolicy(attempts=8))
+def test_what_a_worker_says_and_what_a_client_says():
+    client = Connection("tcp://a", lambda: SimpleNamespace(status="running"))
+    policies.tell(client, RetryPolicy(attempts=8))
+    policies.tell("worker", RetryPolicy(attempts=7))
     assert attempts() == 8
-    _defaults.tell_policy("client", None)
+    policies.tell(Connection("tcp://a"), None)
     assert attempts() == 7

@@ -206,7 +206,8 @@ def test_a_helper_replaced_at_run_time_is_another_call(project, store):
 def test_library_code_counts_when_told(project, store, by_value):
     """An installed module counts by version; with `by_value` its code counts."""
     libraries = project.folder / "site-packages"
-    project.write("site-packages/weights.py", "def weight(x):\n    return x * 2\n")
+    text = "__version__ = '1'\ndef weight(x):\n    return x * 2\n"
+    project.write("site-packages/weights.py", text)
 
     def key(told):
         library = project.load("site-packages/weights.py")

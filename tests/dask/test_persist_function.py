@@ -90,9 +90,11 @@ def test_a_decorator_below_never_makes_different_calls_equal(store):
     assert [start(), start(1), start(10), start()] == [10, 1, 10, 10]
 
 
-def test_functions_without_a_signature_are_refused_by_name(store):
-    with pytest.raises(ValueError, match="max"):
-        persist(store)(max)
+def test_functions_without_a_signature_are_bound_by_position(store):
+    largest = persist(store, name="largest")(max)
+    assert [largest(1, 2), largest(1, 2), largest(2, 1)] == [2, 2, 2]
+    assert largest.stats().hits == 1
+    assert largest.key_of(1, 2) != largest.key_of(2, 1)
 
 
 class Account:

@@ -175,8 +175,16 @@ def test_all_results_of_a_function_are_forgotten_and_no_others(make):
     assert f.forget_all() == 0
 
 
-def test_results_of_older_code_are_forgotten_alone(make):
-    oldest, older, f = make(1), make(2), make(3)
+def edited(place, runs, number):
+    """Persist a function of a module as it is after an edit."""
+    source = f"def f(x):\n    runs.append(x)\n    return [{number}, x]\n"
+    namespace = {"runs": runs, "__name__": "edited"}
+    exec(compile(source, "/project/edited.py", "exec"), namespace)
+    return persist(place, name="f")(namespace["f"])
+
+
+def test_results_of_older_code_are_forgotten_alone(place, runs):
+    oldest, older, f = (edited(place, runs, number) for number in (1, 2, 3))
     for function in (oldest, older, f):
         function(1)
     assert f.forget_all(older=True) == 2

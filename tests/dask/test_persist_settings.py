@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 import threading
 
+import numpy as np
 import pytest
 
 from persidict import (
@@ -129,12 +131,38 @@ def generating(x):
     yield x
 
 
+def test_x5_callables_of_every_kind_are_persisted(store):
+    """What can be called can be persisted; each has hits, and no two share results."""
+    twice = np.vectorize(lambda x: 2 * x)
+    kinds = {
+        "built-in": (max, (1, 2)),
+        "no signature": (min, (1, 2)),
+        "of a library": (np.mean, ([1, 2],)),
+        "ufunc": (np.add, (1, 2)),
+        "partial": (functools.partial(pow, 2), (3,)),
+        "another partial": (functools.partial(pow, 3), (3,)),
+        "vectorized": (twice, ([1, 2],)),
+        "cached": (functools.lru_cache(lambda x: x + 5), (1,)),
+        "object": (operator.itemgetter(1), ("ab",)),
+        "another object": (operator.itemgetter(0), ("ab",)),
+        "bound method": ("a-b".split, ("-",)),
+    }
+    keys = set()
+    for kind, (function, args) in kinds.items():
+        f = persist(store)(function)
+        before = f.stats().hits
+        assert str(f(*args)) == str(f(*args)) == str(function(*args)), kind
+        assert f.stats().hits > before, kind
+        keys.add(f.key_of(*args))
+    assert len(keys) == len(kinds)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         async_generator,
         generating,
-        functools.partial(generator),
+        functools.partial(generating),
         classmethod(generator),
         Unknown,
         5,

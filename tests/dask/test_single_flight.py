@@ -330,7 +330,7 @@ def test_a_damaged_record_is_no_claim(claims, key, tmp_path):
 def test_what_is_raised_while_one_waits_comes_out(claims, key):
     """Such as the exception of a signal handler."""
     claims.take(key, "")
-    steps = _flights.steps(("place", key), lambda: claims, lambda: _flights.MISSING)
+    steps = _flights.steps(("place", key), lambda: claims, lambda: _flights.MISSING, print)
     step = steps.send(None)
     while not isinstance(step, _flights.Pause):
         step = steps.send(step.call())

@@ -26,7 +26,7 @@ QUICK = RetryPolicy(attempts=4, wait=wait_none())
 @pytest.fixture(autouse=True)
 def _nothing_is_left_set():
     yield
-    for who in list(_store_retry._told):
+    for who, _ in _store_retry._told.everything():
         _store_retry.apply(who, None)
     assert io_retry.runner is None
 
@@ -222,6 +222,10 @@ def cluster_client():
         yield made
 
 
+def applied(policy, dask_worker):
+    _store_retry.apply(dask_worker.id, policy)
+
+
 def failing_writes(folder, key, times, number):
     """What a task does: write to a folder that fails; return how often it was tried."""
     d = FileDirDict(base_dir=folder, digest_len=0)
@@ -233,7 +237,7 @@ def failing_writes(folder, key, times, number):
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
 def test_tasks_on_all_workers_follow_it(cluster_client, tmp_path, number):
     tries = 3 * (4 if number == errno.ESTALE else 1)  # what passes is tried at once as well
-    cluster_client.run(_store_retry.apply, "test", QUICK)
+    cluster_client.run(applied, QUICK)
     workers = list(cluster_client.scheduler_info()["workers"])
     running = [
         cluster_client.submit(
@@ -243,7 +247,7 @@ def test_tasks_on_all_workers_follow_it(cluster_client, tmp_path, number):
     ]
     assert cluster_client.gather(running) == [tries + 1] * 2
     assert len(set(FileDirDict(base_dir=tmp_path, digest_len=0).values())) == 2
-    cluster_client.run(_store_retry.apply, "test", None)
+    cluster_client.run(applied, None)
     for worker in workers:
         failed = cluster_client.submit(
             failing_writes, str(tmp_path), "k", tries, number, workers=[worker], pure=False
@@ -269,11 +273,11 @@ def write_when_there(folder, gate):
 def test_a_task_that_waits_for_its_store_lets_others_run(cluster_client, tmp_path):
     """On a worker with a single thread."""
     patient = RetryPolicy(attempts=10**6, wait=wait_fixed(0.05))
-    cluster_client.run(_store_retry.apply, "test", patient)
+    cluster_client.run(applied, patient)
     worker = list(cluster_client.scheduler_info()["workers"])[:1]
     folder, gate = str(tmp_path / "d"), str(tmp_path / "gate")
     waiting = cluster_client.submit(write_when_there, folder, gate, workers=worker)
     other = cluster_client.submit(Path(gate).touch, workers=worker, pure=False)
     other.result(timeout=60)
     assert waiting.result(timeout=60) > 1
-    cluster_client.run(_store_retry.apply, "test", None)
+    cluster_client.run(applied, None)

@@ -119,9 +119,9 @@ def test_waits_that_no_clock_knows_are_long_waits(monkeypatch, asked):
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"deadline": "3"}, "a number of seconds, not '3'"),
-        ({"deadline": timedelta(seconds=3)}, "a number of seconds, not datetime.timedelta"),
-        ({"deadline": True}, "a number of seconds, not True"),
+        ({"deadline": "3"}, "a number of seconds or a timedelta, not '3'"),
+        ({"deadline": [3]}, r"a number of seconds or a timedelta, not \[3\]"),
+        ({"deadline": True}, "a number of seconds or a timedelta, not True"),
         ({"attempts": tenacity.stop_after_attempt}, "an int or a stop of tenacity"),
         ({"wait": tenacity.wait_fixed}, "a wait of tenacity, such as"),
         ({"wait": timedelta(seconds=1)}, "a wait of tenacity, such as"),

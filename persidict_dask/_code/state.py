@@ -1,0 +1,232 @@
+"""State: mutable things that code reads, as they were before the runs of functions changed them.
+
+What a run changes is no part of a key: keys go on to see what was there before. What changes while
+nothing runs is an edit, and every key sees it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from operator import is_
+from types import CodeType, FunctionType
+from typing import Any, Final, NamedTuple, TypeAlias
+
+MISSING: Final = object()
+"""A name, an item or a cell that is not there."""
+
+Look: TypeAlias = tuple[Any, ...]
+Parts: TypeAlias = dict[Any, Any]
+
+lock = threading.RLock()
+"""Held while what is known of things changes; never while they are looked at."""
+if hasattr(os, "register_at_fork"):
+    # the child gets it free, whatever other threads were about to do
+    os.register_at_fork(
+        before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
+    )
+
+
+class _Version:
+    """Grows with everything that is noted of any thing, besides what looks at it tell."""
+
+    number = 0
+
+
+version: Final = _Version()
+
+
+class Kind(NamedTuple):
+    """How a thing of some kind is seen.
+
+    `look` returns its parts, cheaply: their names and then as many values, or the values alone.
+    `copy` makes a thing like it of other parts; with `is_data`, it is such a copy that is hashed,
+    because another thread may change the thing meanwhile. `is_code` tells that some parts are
+    code, and `is_whole` that the only part is a token of all there is.
+    """
+
+    look: Callable[[], Look]
+    copy: Callable[[Parts], Any]
+    has_names: bool = True
+    is_data: bool = False
+    is_code: bool = False
+    is_whole: bool = False
+
+
+class Tracked:
+    """A mutable thing: its parts when it was last seen, and before runs changed them."""
+
+    def __init__(self, key: Hashable, thing: Any, kind: Kind, label: str) -> None:
+        is_function = isinstance(thing, FunctionType)
+        # kept, so that its id is not given to another one; but what is known of a function ends
+        # with it
+        self._thing = weakref.ref(thing) if is_function else lambda: thing
+        self.key = key
+        self.kind = kind
+        self.label = label
+        self.is_global = False
+        self.last = kind.look()
+        self.edits = 0
+        self.runs = 0  # how many that may change it are under way
+        self.made: dict[Any, list[tuple[Callable[[], Look], Look]]] = {}
+        self._before: Parts | None = None  # as `last`, until a run has changed something
+
+    @property
+    def thing(self) -> Any:
+        """What this is known of; `None` for a function that is gone."""
+        return self._thing()
+
+    def is_of(self, thing: Any) -> bool:
+        """Is that what this is known of?"""
+        return self._thing() is thing
+
+    @property
+    def is_changed(self) -> bool:
+        """Has a run changed the thing?"""
+        return self._before is not None
+
+    def shown(self) -> Any:
+        """The thing as it was before runs changed it, edits included."""
+        if self._before is not None:
+            return self.kind.copy(self._before)
+        return self.kind.copy(self._parts(self.last)) if self.kind.is_data else self._thing()
+
+    def only_part(self) -> Any:
+        """The same of a thing that has one part."""
+        return self.last[0] if self._before is None else self._before.get(0, MISSING)
+
+    def settle(self, now: Look) -> None:
+        """Take note of changes: of a run, if one is under way that may make them, or of an edit."""
+        if not same(now, self.last):
+            if self.runs:
+                self.accept(now)
+            else:
+                self._edit(now, _changes(self._parts(self.last), self._parts(now)))
+        for name in [name for name, seen in self.made.items() if not _hold(seen)]:
+            if self.runs:
+                self._see(name, self._parts(now))
+            else:
+                del self.made[name]
+                self._edit(now, {name: self._parts(now).get(name, MISSING)})
+
+    def accept(self, now: Look) -> None:
+        """Take the changes since the last look for those of a run."""
+        before, after = self._parts(self.last), self._parts(now)
+        changes = _changes(before, after)
+        edits = {n: v for n, v in changes.items() if self.kind.is_code and _is_code(v)}
+        if self._before is None:
+            self._before = before
+        self.last = now
+        for name in changes.keys() - edits.keys():
+            self._see(name, after)
+        if edits:
+            self._edit(now, edits)
+
+    def _edit(self, now: Look, changes: Parts) -> None:
+        if self._before is not None:
+            for name, value in changes.items():
+                if value is MISSING:
+                    self._before.pop(name, None)
+                else:
+                    self._before[name] = value
+        self.last = now
+        self.edits += 1
+        version.number += 1
+
+    def _see(self, name: Any, parts: Parts) -> None:
+        """Look at what a run has put into the thing: edits inside of it are seen, too."""
+        inside = looks_inside(parts[name]) if name in parts else []
+        version.number += 1
+        self.made.pop(name, None)
+        if inside:
+            self.made[name] = [(look, look()) for look in inside]
+
+    def _parts(self, look: Look) -> Parts:
+        if not self.kind.has_names:
+            return dict(enumerate(look))
+        half = len(look) // 2
+        return dict(zip(look[:half], look[half:], strict=True))
+
+    def is_as_seen(self) -> bool:
+        """Is what runs have put into the thing as it was then?"""
+        return all(map(_hold, self.made.values()))
+
+
+def same(one: Look, other: Look) -> bool:
+    """Are two looks of the same things?"""
+    return len(one) == len(other) and all(map(is_, one, other))
+
+
+def _hold(seen: list[tuple[Callable[[], Look], Look]]) -> bool:
+    return all(same(look(), known) for look, known in seen)
+
+
+def _changes(before: Parts, after: Parts) -> Parts:
+    changed = {k: v for k, v in after.items() if before.get(k, MISSING) is not v}
+    return changed | dict.fromkeys(before.keys() - after.keys(), MISSING)
+
+
+def _is_code(value: Any) -> bool:
+    return isinstance(value, (FunctionType, CodeType, type))
+
+
+_tracked: weakref.WeakValueDictionary[Hashable, Tracked] = weakref.WeakValueDictionary()
+_kept: dict[Hashable, Tracked] = {}
+_inside: list[Callable[[Any], list[Callable[[], Look]]]] = []
+
+
+def look_inside_by(function: Callable[[Any], list[Callable[[], Look]]]) -> None:
+    """Let `function(value)` return looks at all that is mutable inside of a value."""
+    _inside[:] = [function]
+
+
+def looks_inside(value: Any) -> list[Callable[[], Look]]:
+    """Looks at all that is mutable inside of a value, which need not have a stable content."""
+    return _inside[0](value)
+
+
+def tracked(key: Hashable, thing: Any, kind: Callable[[], Kind], label: str) -> Tracked:
+    """What is known of a thing by now; one for all functions of the process that read it."""
+    known = _tracked.get(key)
+    if known is None or not known.is_of(thing):
+        made = Tracked(key, thing, kind(), label)
+        with lock:
+            known = _tracked.get(key)
+            if known is None or not known.is_of(thing):
+                _tracked[key] = made
+                return made
+    now = known.kind.look()
+    with lock:
+        known.settle(now)
+    return known
+
+
+def as_before(thing: Any) -> Any:
+    """A thing as it was before runs changed it, if its parts are known."""
+    known = _tracked.get(id(thing))
+    is_known = known is not None and known.is_of(thing) and not known.kind.is_whole
+    return known.shown() if known is not None and is_known else thing
+
+
+@contextmanager
+def running(things: Iterable[Tracked], changed: list[str]) -> Iterator[None]:
+    """Take what changes meanwhile for changes of the run; put the labels of it into `changed`."""
+    things = list(things)
+    with lock:
+        for each in things:
+            each.runs += 1
+    try:
+        yield
+    finally:
+        looks = [each.kind.look() for each in things]
+        with lock:
+            for each, now in zip(things, looks, strict=True):
+                if not same(now, each.last) or not each.is_as_seen():
+                    changed.append(each.label)
+                    each.settle(now)
+                    if each.is_global:  # it outlives the functions that know of it now
+                        _kept[each.key] = each
+                each.runs -= 1

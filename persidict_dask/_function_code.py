@@ -1,0 +1,151 @@
+"""The code of a persisted function: its fingerprint for each call, and the state of its runs."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, Final
+
+from persidict_dask._arrival import agreed
+from persidict_dask._code import Data, Fingerprint, digest_before, fingerprint, holds_data, running
+from persidict_dask._digest import digest
+from persidict_dask._errors import UnstableKeyError
+from persidict_dask._warn import warn_caller
+
+CODE_DIGITS: Final = 16
+"""How much of a fingerprint is a part of keys."""
+
+
+class FunctionCode:
+    """What of a function counts in its keys besides the arguments.
+
+    Args:
+        function: the plain function.
+        name: what it is called in warnings.
+        version: stands for the code; what the function holds besides counts all the same.
+        by_value: names of modules whose code counts.
+        ignored: globals that do not count, as `module.name`.
+        is_named: the user has given the name, and so answers for what tells it from others.
+        shipped: fingerprints that another process has found, by the class of a method.
+    """
+
+    def __init__(
+        self,
+        function: Any,
+        *,
+        name: str,
+        version: str | None = None,
+        by_value: tuple[str, ...] = (),
+        ignored: tuple[str, ...] = (),
+        is_named: bool = False,
+        shipped: Mapping[str, Fingerprint] | None = None,
+    ) -> None:
+        self._function = function
+        self._name = name
+        self._version = version
+        self._settings = by_value, ignored
+        self._is_named = is_named
+        self._shipped = dict(shipped or {})
+        self._known: dict[str, Fingerprint] = {}
+        self._defaults: tuple[Fingerprint | None, dict[str, str]] = None, {}
+        self._said: set[str] = set()
+        self.data = Data(function)
+        self._may_be_method = version is None and _may_be_method(function)
+
+    def of(self, owner: type | None = None) -> Fingerprint:
+        """The fingerprint; of a method, as one of its class."""
+        place, sent = _place(owner), self.sent(owner)
+        here = partial(self._found, owner)
+        found = self._known[place] = here() if sent is None else agreed(sent, here)
+        return found
+
+    def sent(self, owner: type | None = None) -> Fingerprint | None:
+        """The fingerprint that has come with the function."""
+        return self._shipped.get(_place(owner))
+
+    def shipped(self) -> dict[str, Fingerprint]:
+        """The fingerprints known here, for processes that cannot find them again."""
+        self.of()
+        return self._known | self._shipped
+
+    def digits(self, owner: type | None = None) -> str:
+        """What of the fingerprint is a part of keys."""
+        return self.of(owner).hexdigest[:CODE_DIGITS]
+
+    def _found(self, owner: type | None) -> Fingerprint:
+        if self._version is None:
+            return fingerprint(self._function, *self._settings, owner)
+        parts = ("version", self._version)
+        components = {"version": self._version}
+        if not holds_data(self._function):
+            return Fingerprint(digest(*parts), components)
+        try:
+            data = fingerprint(self.data, *self._settings)
+        except UnstableKeyError as error:
+            if self._is_named:
+                return Fingerprint(digest(*parts), components)
+            raise UnstableKeyError(
+                f"{error.reason}; or give the function a name= of its own", error.path
+            ) from error
+        return Fingerprint(
+            digest(*parts, data.hexdigest), components | data.components, data.values
+        )
+
+    def of_defaults(self, defaults: Mapping[str, Any], code: Fingerprint) -> dict[str, str]:
+        """Digests of defaults as they were before runs changed them, by the argument's name."""
+        if self._defaults[0] is not code:
+            found = {}
+            for name, value in defaults.items():
+                with suppress(UnstableKeyError):  # the argument itself is refused, if it is used
+                    found[name] = digest_before(value, self._settings[0])
+            self._defaults = code, found
+        return self._defaults[1]
+
+    @contextmanager
+    def running(self, owner: type | None = None) -> Iterator[None]:
+        """Run the function: what changes meanwhile is state, of which the user learns once."""
+        subject = self._function if self._version is None else self.data
+        with running(subject, *self._settings, owner) as changed:
+            yield
+        fresh = [each for each in dict.fromkeys(changed) if each and each not in self._said]
+        if fresh:
+            self._said.update(fresh)
+            warn_caller(
+                f"a run of {self._name} has changed {', '.join(fresh)}: that is taken for state, "
+                f"and is no part of the key; ignore={tuple(fresh)!r} says that it never is"
+            )
+
+    def is_as(self, code: Fingerprint, owner: type | None = None) -> bool:
+        """Is the fingerprint still that one? It is not if something was edited meanwhile."""
+        try:
+            return self.of(owner).hexdigest == code.hexdigest
+        except UnstableKeyError:
+            return False
+
+    def owner_of(self, first: Any) -> type | None:
+        """The class of a first argument that the function is a method of; `None` for others."""
+        if not self._may_be_method:
+            return None
+        cls = first if isinstance(first, type) else type(first)
+        return cls if _is_member(cls, self._function) else None
+
+
+def _place(owner: type | None) -> str:
+    return "" if owner is None else f"{owner.__module__}.{owner.__qualname__}"
+
+
+def _may_be_method(function: Any) -> bool:
+    qualname = getattr(function, "__qualname__", "")
+    holder = qualname.rpartition(".")[0]
+    return bool(holder) and not holder.endswith("<locals>")
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_member(cls: Any, function: Any) -> bool:
+    name = function.__name__
+    found = (vars(base).get(name) for base in cls.__mro__)
+    plain = (getattr(each, "__func__", each) for each in found)
+    return any(inspect.unwrap(each, stop=lambda f: f is function) is function for each in plain)
