@@ -6,9 +6,52 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from persidict_dask._code import Fingerprint
 from persidict_dask._errors import UnstableKeyError
+from persidict_dask._stores import StoreRef
 from persidict_dask._warn import warn_client
+
+_known: dict[tuple[Any, ...], Any] = {}
+
+
+def resolved(module: str, qualname: str) -> Any:
+    """Return what a module has under a qualified name."""
+    return functools.reduce(getattr, qualname.split("."), import_module(module))
+
+
+def imported(module: str, qualname: str, ref: StoreRef, expected: str | None = None) -> Any:
+    """Find a persisted function by its name, with the store that the sender uses."""
+    function = resolved(module, qualname)
+    if function._results.ref == ref and _is_as_expected(function, expected):
+        return function
+    key = (ref, module, qualname, expected)
+    found = _known.get(key)
+    if found is None or found.__wrapped__ is not function.__wrapped__:
+        found = _known[key] = type(function)(function.__wrapped__, ref, function._options)
+        found._expected = expected
+    return found
+
+
+def known(key: tuple[Any, ...], made: Any) -> Any:
+    """Return one function per process for all equal ones that have come with their code.
+
+    The first may hold on to what a module had before it was loaded again; then the next serves.
+    """
+    found = _known.setdefault(key, made)
+    if found is not made and not _agrees(found):
+        found = _known[key] = made
+    return found
+
+
+def _agrees(function: Any) -> bool:
+    with suppress(UnstableKeyError):
+        return function._code.digits() == function._expected  # type: ignore[no-any-return]
+    return True
+
+
+def has_arrived_for(found: Any, function: Any) -> bool:
+    """True if the function was made from what was found, by `imported`; it may travel on."""
+    same = function._expected is not None and found.__wrapped__ is function.__wrapped__
+    return same and found._options is function._options
 
 
 def expectation(function: Any) -> str | None:
@@ -20,59 +63,19 @@ def expectation(function: Any) -> str | None:
         return function._expected  # type: ignore[no-any-return]
     owner = function._code.owner_of(*function._instance) if function._instance else None
     with suppress(UnstableKeyError):
+        owner = function._code.owner_of(function._instance[0]) if function._instance else None
         return function._code.digits(owner)  # type: ignore[no-any-return]
     return None
 
 
-def agreed(sent: Fingerprint, find: Callable[[], Fingerprint]) -> Fingerprint:
-    """Return the fingerprint that came with a function, if it is that of what runs here.
-
-    The function has travelled, but not the modules that it uses. What was made differently
-    on the way counts as it was sent.
-    """
-    try:
-        here = find()
-    except UnstableKeyError:
-        return sent
-    return here if _others(sent, here) else sent
+def _is_as_expected(function: Any, expected: str | None) -> bool:
+    """True unless the code here is known to be other code."""
+    return expected is None or expectation(function) in (None, expected)
 
 
-def agrees(function: Any) -> bool:
-    """True if a function has the code here that it was sent with."""
-    with suppress(UnstableKeyError):
-        return not is_other(function, function._code.of(), None)
-    return True
-
-
-def is_other(function: Any, code: Fingerprint, owner: type | None) -> bool:
-    """True if the code is not what the sender has."""
-    sent = function._code.sent(owner)
-    if sent is not None:
-        return bool(sent.hexdigest != code.hexdigest)
-    if function._expected is None or (owner is not None and not function._instance):
-        return False
-    return not code.hexdigest.startswith(function._expected)
-
-
-def _others(sent: Fingerprint, here: Fingerprint) -> list[str]:
-    """Name what both know and what is not the same, of that which does not travel."""
-    known = here.components
-    return [
-        name
-        for name, seen in sent.components.items()
-        if known.get(name, seen) != seen and not _travels(name)
-    ]
-
-
-def _travels(component: str) -> bool:
-    _, _, name = component.partition(" ")
-    return name.startswith("__main__.") or "<" in name
-
-
-def warn_of_other_code(function: Any, code: Fingerprint, owner: type | None) -> None:
+def warn_of_other_code(function: Any) -> None:
     """Say that the code that runs here is not what the sender has."""
-    sent = function._code.sent(owner)
-    others = [] if sent is None else _others(sent, code)
+    others = function._code.others()
     what = f" ({', '.join(others)})" if others else ""
     warn_client(
         f"{function._options.name}: a worker has other code than the process that has sent the "

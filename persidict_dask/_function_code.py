@@ -52,19 +52,38 @@ class FunctionCode:
         self._known: dict[str, Fingerprint] = {}
         self._defaults: tuple[Fingerprint | None, dict[str, str]] = None, {}
         self._said: set[str] = set()
+        self._compared: Fingerprint | None = None
+        self._is_other = False
         self.data = Data(function)
         self._may_be_method = version is None and _may_be_method(function)
 
     def of(self, owner: type | None = None) -> Fingerprint:
         """The fingerprint; of a method, as one of its class."""
-        place, sent = _place(owner), self.sent(owner)
-        here = partial(self._found, owner)
-        found = self._known[place] = here() if sent is None else agreed(sent, here)
+        place = _place(owner)
+        sent = self._shipped.get(place)
+        if sent is not None:
+            return self._agreed(sent, owner)
+        found = self._known[place] = self._found(owner)
         return found
 
-    def sent(self, owner: type | None = None) -> Fingerprint | None:
-        """The fingerprint that has come with the function."""
-        return self._shipped.get(_place(owner))
+    def _agreed(self, sent: Fingerprint, owner: type | None) -> Fingerprint:
+        """Return the fingerprint that came with the function, if it is that of what runs here.
+
+        The function has travelled, but not the modules that it uses. What was made differently
+        on the way counts as it was sent.
+        """
+        try:
+            here = self._found(owner)
+        except UnstableKeyError:
+            return sent
+        if self._compared is not here:
+            self._compared, self._is_other = here, bool(_others(sent, here))
+        return here if self._is_other else sent
+
+    def others(self) -> list[str]:
+        """Name what of the code is not as the sender of the function has it."""
+        sent = self._shipped.get("")
+        return [] if sent is None else _others(sent, self.of())
 
     def shipped(self) -> dict[str, Fingerprint]:
         """The fingerprints known here, for processes that cannot find them again."""
@@ -149,3 +168,18 @@ def _is_member(cls: Any, function: Any) -> bool:
     found = (vars(base).get(name) for base in cls.__mro__)
     plain = (getattr(each, "__func__", each) for each in found)
     return any(inspect.unwrap(each, stop=lambda f: f is function) is function for each in plain)
+
+
+def _others(sent: Fingerprint, here: Fingerprint) -> list[str]:
+    """Name what both know and what is not the same, of that which does not travel."""
+    known = here.components
+    return [
+        name
+        for name, seen in sent.components.items()
+        if known.get(name, seen) != seen and not _travels(name)
+    ]
+
+
+def _travels(component: str) -> bool:
+    _, _, name = component.partition(" ")
+    return name.startswith("__main__.") or "<" in name

@@ -14,7 +14,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from persidict import NonEmptySafeStrTuple
 from persidict_dask._arguments import changed, warn_of_changed
-from persidict_dask._arrival import expectation, is_other, warn_of_other_code
+from persidict_dask._arrival import expectation, imported, warn_of_other_code
 from persidict_dask._binding import Binding
 from persidict_dask._code import Fingerprint
 from persidict_dask._defaults import default_policy
@@ -35,7 +35,7 @@ from persidict_dask._savings import remember, stats_of
 from persidict_dask._stats import FunctionStats, count, sizeof
 from persidict_dask._stores import Store, StoreRef
 from persidict_dask._submission import submit, submit_all
-from persidict_dask._travel import bound_again, imported, is_found_by_name, rebuilt
+from persidict_dask._travel import bound, is_found_by_name, rebuilt
 from persidict_dask._warn import warn_caller
 from persidict_dask.retries import RetryPolicy
 from persidict_dask.retries._subject import Subject
@@ -191,13 +191,20 @@ class PersistedFunction(Generic[P, R]):
         first = args[0] if args else kwargs.get(self._binding.first)
         owner = self._code.owner_of(first)
         code = self._code.of(owner)
-        if is_other(self, code, owner):
-            warn_of_other_code(self, code, owner)
+        if not self._is_expected(code):
+            warn_of_other_code(self)
         digests = self._digests(arguments, None if owner is None else first, code)
         key = NonEmptySafeStrTuple(
             self._options.name, code.hexdigest[:CODE_DIGITS], digest(digests)
         )
         return Call(key, args, kwargs, arguments, digests, code, owner)
+
+    def _is_expected(self, code: Fingerprint) -> bool:
+        """Is the code that of the sender, if the function came from elsewhere?"""
+        if self._expected is None:
+            return True
+        found = code.hexdigest[:CODE_DIGITS] if self._instance else self._code.digits()
+        return found == self._expected
 
     def _digests(
         self, arguments: dict[str, Any], instance: Any, code: Fingerprint
@@ -383,10 +390,10 @@ class PersistedFunction(Generic[P, R]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._instance:
-            return bound_again, (self._instance[0], self.__name__, expectation(self))
+            return bound, (self._instance[0], self.__name__, expectation(self))
         if is_found_by_name(self):
-            module = known_as(self.__module__)
-            return imported, (module, self.__qualname__, self._results.ref, expectation(self))
+            place = known_as(self.__module__), self.__qualname__
+            return imported, (*place, self._results.ref, expectation(self))
         needs_code = self._options.enabled and self._options.version is None
         code = self._code.shipped() if needs_code else None
         names = {name: getattr(self, name, None) for name in _SHIPPED_NAMES}

@@ -1007,7 +1007,7 @@ def test_x2_what_serves_code_may_stand_anywhere_in_it(observed, line):
 
 
 SOME_CONTENT = r"getLogger|asyncio|NullHandler|stdin|stdout|stderr|logger as THING"
-"""A logger has its name, and so has what a module of a library has made; other things hold nothing yet that cannot be compared."""
+"""A logger and what a library has made have names; others hold nothing yet that has no content."""
 REFUSED = [line for line in SERVING if not re.search(SOME_CONTENT, line)]
 
 
