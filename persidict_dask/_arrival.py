@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 from persidict_dask._errors import UnstableKeyError
@@ -55,13 +56,9 @@ def has_arrived_for(found: Any, function: Any) -> bool:
 
 
 def expectation(function: Any) -> str | None:
-    """Return the digits of the code that a function should have wherever it is sent by name.
-
-    `None` if no key has them.
-    """
+    """Return what the code of a function should be wherever it is sent; `None` if no key has it."""
     if function._expected is not None or not function._options.enabled:
         return function._expected  # type: ignore[no-any-return]
-    owner = function._code.owner_of(*function._instance) if function._instance else None
     with suppress(UnstableKeyError):
         owner = function._code.owner_of(function._instance[0]) if function._instance else None
         return function._code.digits(owner)  # type: ignore[no-any-return]

@@ -6,10 +6,8 @@ import functools
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import Any, Final
 
-from persidict_dask._arrival import agreed
 from persidict_dask._code import Data, Fingerprint, digest_before, fingerprint, holds_data, running
 from persidict_dask._digest import digest
 from persidict_dask._errors import UnstableKeyError
@@ -88,7 +86,7 @@ class FunctionCode:
     def shipped(self) -> dict[str, Fingerprint]:
         """The fingerprints known here, for processes that cannot find them again."""
         self.of()
-        return self._known | self._shipped
+        return self._shipped | self._known
 
     def digits(self, owner: type | None = None) -> str:
         """What of the fingerprint is a part of keys."""

@@ -53,7 +53,7 @@ class PersistedFunction(Generic[P, R]):
     __name__: str
     __qualname__: str
     __module__: str
-    _expected: str | None = None  # digits of the code that the sender has, if it came by name
+    _expected: str | None = None  # the code that the sender has, if it came from elsewhere
 
     def __init__(
         self,
