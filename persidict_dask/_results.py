@@ -115,6 +115,14 @@ class Results:
         with carrying(self.namespace):
             return self._is_fit(self.store, key)
 
+    def is_at_hand(self, key: NonEmptySafeStrTuple) -> bool:
+        """True if `load` will return a result, as far as the store can be asked."""
+        if self.trouble.is_resting("read"):
+            return False
+        with self.trouble.borne("read"):
+            return self.has(key)
+        return False
+
     def _is_old(self, key: NonEmptySafeStrTuple) -> bool:
         """Look before the value is read: what is read then is at least as young."""
         assert self._ttl is not None

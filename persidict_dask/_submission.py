@@ -13,6 +13,7 @@ from uuid import uuid4
 from persidict import NonEmptySafeStrTuple
 from persidict_dask._digest import digest
 from persidict_dask._progress import watched
+from persidict_dask._savings import remember
 from persidict_dask._stats import count
 from persidict_dask._tasks import calling, loading, read
 
@@ -113,7 +114,8 @@ class _Submission:
         if not stored:
             return {}
         count(function._options.name, hits=len(stored))
-        function._results.a_hit = next(iter(stored))
+        for key in stored:
+            remember(function._options.name, key, partial(function._results.note_or_none, key))
         options = {name: value for name, value in self._options.items() if name != "batch_size"}
         load = partial(_each, function, partial(read, function))
         batch = Batch(self._client, load, loading(function, self._kwargs), options)
@@ -215,7 +217,9 @@ def _stored(function: Any, keys: set[NonEmptySafeStrTuple]) -> set[NonEmptySafeS
     if listed is not None and options.ttl is None and options.validate is None:
         return listed
     hopeful = list(keys if listed is None else listed)
-    looks = watched(_each(function, function._results.has, hopeful), len(hopeful), "stored results")
+    looks = watched(
+        _each(function, function._results.is_at_hand, hopeful), len(hopeful), "stored results"
+    )
     return {key for key, is_there in zip(hopeful, looks, strict=True) if is_there}
 
 

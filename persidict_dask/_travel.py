@@ -28,7 +28,7 @@ def is_found_by_name(function: Any) -> bool:
 def bound(instance: Any, name: str, expected: str | None) -> Any:
     """Find a persisted method of an instance."""
     method = getattr(instance, name)
-    if hasattr(method, "_expected"):
+    if getattr(method, "__self__", None) is instance and hasattr(method, "_expected"):
         method._expected = expected  # it was made just now
     return method
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import time
 
 import dask
 import numpy as np
@@ -414,3 +415,40 @@ def test_a_progress_bar_for_those_who_watch(monkeypatch, capsys):
     out, err = capsys.readouterr()
     assert "looking" not in out
     assert "looking" in err
+
+
+class Failing(FileDirDict):
+    """A folder that cannot be asked, on whatever process."""
+
+    def __contains__(self, key):
+        raise OSError("no answer")
+
+    def __getitem__(self, key):
+        raise OSError("no answer")
+
+
+@pytest.mark.filterwarnings("ignore:.*its store fails")
+def test_a_store_that_cannot_be_asked_costs_no_value(client, tmp_path):
+    """What it may have counts as missing, and the workers run the calls."""
+
+    @persist(Failing(base_dir=str(tmp_path)))
+    def g(x):
+        return x + 1
+
+    assert client.gather(g.map(client, [1, 2])) == [2, 3]
+    assert g.submit(client, 3).result() == 4
+
+
+def test_hits_found_here_have_saved_what_runs_took_elsewhere(client, store):
+    """Their notes tell, in a process that has never run the function."""
+
+    @persist(store, name="ran_elsewhere")
+    def g(x):
+        time.sleep(0.05)
+        return x
+
+    client.gather(client.map(g, [1, 2]))
+    assert [hit.result() for hit in g.map(client, [1, 2])] == [1, 2]
+    stats = g.stats()
+    assert (stats.hits, stats.misses) == (2, 0)
+    assert stats.seconds_saved > 0.05
