@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -47,7 +48,7 @@ class FunctionCode:
         self._settings = by_value, ignored
         self._is_named = is_named
         self._shipped = dict(shipped or {})
-        self._known: dict[str, Fingerprint] = {}
+        self._owners: dict[str, weakref.ref[type]] = {}
         self._defaults: tuple[Fingerprint | None, dict[str, str]] = None, {}
         self._said: set[str] = set()
         self._compared: Fingerprint | None = None
@@ -61,8 +62,9 @@ class FunctionCode:
         sent = self._shipped.get(place)
         if sent is not None:
             return self._agreed(sent, owner)
-        found = self._known[place] = self._found(owner)
-        return found
+        if owner is not None and place not in self._owners:
+            self._owners[place] = weakref.ref(owner)
+        return self._found(owner)
 
     def _agreed(self, sent: Fingerprint, owner: type | None) -> Fingerprint:
         """Return the fingerprint that came with the function, if it is that of what runs here.
@@ -85,8 +87,8 @@ class FunctionCode:
 
     def shipped(self) -> dict[str, Fingerprint]:
         """The fingerprints known here, for processes that cannot find them again."""
-        self.of()
-        return self._shipped | self._known
+        owners = [owner for ref in self._owners.values() if (owner := ref()) is not None]
+        return {_place(owner): self.of(owner) for owner in (None, *owners)}
 
     def digits(self, owner: type | None = None) -> str:
         """What of the fingerprint is a part of keys."""
@@ -139,7 +141,7 @@ class FunctionCode:
         """Is the fingerprint still that one? It is not if something was edited meanwhile."""
         try:
             return self.of(owner).hexdigest == code.hexdigest
-        except UnstableKeyError:
+        except Exception:  # the function has run: its value matters more
             return False
 
     def owner_of(self, first: Any) -> type | None:

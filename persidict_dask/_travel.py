@@ -54,6 +54,7 @@ def rebuilt(
         return made
     if code is None:
         return made
-    identity = code[""].hexdigest, *code[""].components  # equal code of other modules is not this
+    # equal code of other modules is not this, nor is a method of a class that was edited
+    identity = *code[""].components, *((place, one.hexdigest) for place, one in code.items())
     same = (ref, replace(options, validate=None, retry=None), validate, retry, *identity)
     return known(same, made)

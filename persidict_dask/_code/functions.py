@@ -31,6 +31,7 @@ from persidict_dask._digest.walk import SCALARS
 from persidict_dask._errors import UnstableKeyError
 from persidict_dask._origin import PROJECT, find, module_of, origin_of
 
+_IMPORTERS: Final = (importlib.import_module, builtins.__import__)
 _CACHES: Final = frozenset({"cache_token", "dispatch_cache"})  # of functools.singledispatch
 _DYNAMIC: Final = frozenset(
     {"__dict__", "__setattr__", "delattr", "eval", "exec", "globals", "setattr", "vars"}
@@ -113,6 +114,9 @@ def _read(walker: CodeWalker, read: Read, f: types.FunctionType) -> bytes:
         is_seen = not isinstance(value, types.ModuleType)
         return b"" if is_seen else frame(b"read", label) + _followed(walker, value, read, 0)
     token = _global(walker, f.__globals__, read, assigned_in(f.__code__))
+    if any(f.__globals__.get(read.name) is each for each in _IMPORTERS):
+        imports = (_imported(walker, read, importing(module), f) for module in read.items)
+        token += b"".join(imports)
     if read.imports and isinstance(module := f.__globals__.get(read.name), str):
         token += _imported(walker, read, importing(module), f)
     return frame(b"read", label) + token
@@ -141,7 +145,7 @@ def _global(
     if isinstance(value, types.ModuleType):
         return _followed(walker, value, read, 0)
     try:
-        apart = variables_token(value, read) or relative_location(value, namespace)
+        apart = variables_token(value, read, walker.watches) or relative_location(value, namespace)
         return apart or _value(walker, "global", name, value, read, namespace)
     except UnstableKeyError:
         if read.name in assigned:  # the function keeps there what it wants
@@ -161,7 +165,7 @@ def _followed(walker: CodeWalker, value: Any, read: Read, done: int) -> bytes:
     """Token of the first thing on a chain of attributes that is not a module."""
     for at, name in enumerate(read.chain[done:], done):
         if not walker.is_by_value(value):
-            variables = variables_token(value, read._replace(chain=read.chain[at:]))
+            variables = variables_token(value, read._replace(chain=read.chain[at:]), walker.watches)
             return walker.library(value, ".".join(read.chain[at:])) + variables
         if name in INCIDENTAL:
             return b"incidental 0:"
@@ -170,7 +174,10 @@ def _followed(walker: CodeWalker, value: Any, read: Read, done: int) -> bytes:
             return b"ignored 0:"
         if read.stores and at == len(read.chain) - 1:
             walker.assigned.add(("name", id(vars(value)), name))
+        hook = vars(value).get("__getattr__") if name not in vars(value) else None
         module, value = value, _attribute(walker, value, name, label)
+        if hook is not None:
+            return walker.token(hook) + _value(walker, "global", label, value)
         if not isinstance(value, types.ModuleType):
             rest = read._replace(chain=read.chain[at + 1 :], uses=read.uses[at + 1 :])
             located = relative_location(value, vars(module))

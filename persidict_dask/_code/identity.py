@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import types
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from persidict_dask._code.flow import flow_token
 from persidict_dask._code.methods import method_token
 from persidict_dask._code.state import as_before
+from persidict_dask._code.uses import WRITTEN
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._code.watch import Watches
 from persidict_dask._digest.definitions import Data
@@ -125,6 +126,7 @@ def _fingerprint(
 
 
 def _token(walker: CodeWalker, function: Any, owner: type | None) -> bytes:
+    walker.use(function, WRITTEN, None)  # a callable object may change itself
     if owner is None:
         return root_token(walker, function)
     return method_token(walker, function, owner)
@@ -148,13 +150,18 @@ def _short(walker: CodeWalker, obj: Any) -> str:
 
 def _remember(key: Key, function: Any, watches: Watches, made: Fingerprint) -> None:
     """Keep a fingerprint while its function lives; a closure and its data are not kept alive."""
+    found: Callable[[], Any]
     try:
         found = weakref.ref(function, functools.partial(_forget, _cache, key))
-    except TypeError:
-        return
+    except TypeError:  # it knows no weak references
+        found = functools.partial(_itself, function)
     while len(_cache) >= _KEPT:
         _cache.pop(next(iter(_cache)), None)
     _cache[key] = (found, watches, made)
+
+
+def _itself(function: Any) -> Any:
+    return function
 
 
 def _forget(cache: dict[Any, Any], key: Any, _: Any) -> None:

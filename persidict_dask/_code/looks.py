@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import copy
 import copyreg
+import os
 import types
 import weakref
 from collections.abc import Callable
+from itertools import chain
 from operator import is_
 from typing import Any, Final
 
-from persidict_dask._code.state import MISSING, Kind, Look, look_inside_by
+from persidict_dask._code.state import (
+    MISSING,
+    Kind,
+    Look,
+    look_inside_by,
+    members,
+    named,
+    numbered,
+    single,
+)
 from persidict_dask._digest.definitions import Data
+from persidict_dask._digest.graph import root_token
 from persidict_dask._digest.objects import pickles_by_default
-from persidict_dask._digest.walk import SCALARS
+from persidict_dask._digest.walk import SCALARS, Walker
 from persidict_dask._errors import UnstableKeyError
 
 _POINTER: Final = tuple.__itemsize__
@@ -44,9 +56,11 @@ def kind_of(obj: Any) -> Callable[[], Kind] | None:
     if kind is list or kind is set:
         return lambda: _items(obj)
     if kind is types.SimpleNamespace:
-        return lambda: Kind(lambda: _spread(vars(obj)), lambda parts: kind(**parts), is_data=True)
+        return lambda: Kind(
+            lambda: _spread(vars(obj)), lambda parts: kind(**parts), named, is_data=True
+        )
     if says_the_same(obj):
-        return lambda: Kind(lambda: said_by(obj), lambda _: obj, has_names=False)
+        return lambda: Kind(lambda: said_by(obj), lambda _: obj, numbered)
     if _has_plain_state(kind):
         return lambda: _instance(obj)
     return None
@@ -70,30 +84,42 @@ def content(token: Callable[[], bytes]) -> Kind:
             known[0] = now
         return (known[0],)
 
-    return Kind(look, lambda parts: parts[0], has_names=False, is_whole=True)
+    return Kind(look, lambda parts: parts[0], single, is_whole=True)
 
 
 def name_in(namespace: dict[str, Any], name: str) -> Kind:
     """How a global name is looked at."""
-    return Kind(
-        lambda: (namespace.get(name, MISSING),), lambda parts: parts.get(0), has_names=False
-    )
+    return Kind(lambda: (namespace.get(name, MISSING),), lambda parts: parts.get(0), single)
+
+
+def variable_of(name: str) -> Kind:
+    """How a variable of the environment is looked at."""
+    known: list[Any] = [None]
+
+    def look() -> Look:
+        now = os.environ.get(name)
+        if now != known[0]:
+            known[0] = now
+        return (known[0],)
+
+    return Kind(look, lambda parts: parts[0], single)
 
 
 def _spread(pairs: dict[Any, Any]) -> Look:
-    return (*pairs, *pairs.values())
+    # at once: another thread may change it between two steps of the interpreter
+    return tuple(chain.from_iterable(pairs.items()))
 
 
 def _mapping(obj: dict[Any, Any]) -> Kind:
     def made(parts: dict[Any, Any]) -> Any:
         if type(obj) is dict:
-            return parts
+            return dict(parts)
         other = copy.copy(obj)
         other.clear()
         other.update(parts)
         return other
 
-    return Kind(lambda: _spread(obj), made, is_data=True)
+    return Kind(lambda: _spread(obj), made, named, is_data=True)
 
 
 def _is_plain_container(kind: type) -> bool:
@@ -107,10 +133,8 @@ _DICTS: Final = ("OrderedDict", "defaultdict", "Counter")
 def _items(obj: Any) -> Kind:
     kind = type(obj)
     if kind is set:
-        return Kind(lambda: (*obj, *obj), set, is_data=True)
-    return Kind(
-        lambda: tuple(obj), lambda parts: list(parts.values()), has_names=False, is_data=True
-    )
+        return Kind(lambda: tuple(obj), set, members, is_data=True)
+    return Kind(lambda: tuple(obj), lambda parts: list(parts.values()), numbered, is_data=True)
 
 
 def _instance(obj: Any) -> Kind:
@@ -119,15 +143,14 @@ def _instance(obj: Any) -> Kind:
         vars(other).update(parts)
         return other
 
-    return Kind(lambda: _spread(vars(obj)), made, is_data=True)
+    return Kind(lambda: _spread(vars(obj)), made, named, is_data=True)
 
 
 def _class(cls: type) -> Kind:
     def look() -> Look:
-        members = vars(cls)
-        return ("__bases__", *members, cls.__bases__, *members.values())
+        return ("__bases__", cls.__bases__, *chain.from_iterable(vars(cls).items()))
 
-    return Kind(look, lambda parts: parts, is_code=True)
+    return Kind(look, lambda parts: parts, named, is_code=True)
 
 
 def _function(function: types.FunctionType) -> Kind:
@@ -140,18 +163,18 @@ def _function(function: types.FunctionType) -> Kind:
         f = found()
         if f is None:
             return ()
-        names: list[Any] = ["__code__", "__defaults__", *variables]
-        values = [f.__code__, f.__defaults__, *map(cell_content, f.__closure__ or ())]
+        cells = map(cell_content, f.__closure__ or ())
+        seen: list[Any] = ["__code__", f.__code__, "__defaults__", f.__defaults__]
+        seen += chain.from_iterable(zip(variables, cells, strict=True))
         for role, pairs in (("default", f.__kwdefaults__), ("attribute", f.__dict__)):
-            if pairs:
-                names += [known.setdefault((role, key), (role, key)) for key in pairs]
-                values += pairs.values()
-        return (*names, *values)
+            for key, value in list((pairs or {}).items()):
+                seen += known.setdefault((role, key), (role, key)), value
+        return tuple(seen)
 
     def made(parts: dict[Any, Any]) -> Any:
         return _function_of(found(), parts, variables)
 
-    return Kind(look, made, is_code=True)
+    return Kind(look, made, named, is_code=True)
 
 
 def _function_of(
@@ -203,20 +226,31 @@ def _has_plain_state(kind: type) -> bool:
 
 
 def _looks_inside(value: Any) -> list[Callable[[], Look]]:
-    """Looks at containers and instances inside of a value, as far as these are plain."""
-    found: dict[int, tuple[Any, Callable[[], Look]]] = {}
+    """Looks at all that is mutable inside of a value and has parts, or a stable content."""
+    found: dict[int, tuple[Any, Kind]] = {}
     waiting = [value]
-    while waiting and len(found) < _MOST_INSIDE:
+    while waiting:
         obj = waiting.pop()
         if isinstance(obj, (tuple, frozenset)):
             waiting.extend(obj)
-        elif id(obj) not in found and not isinstance(obj, (types.FunctionType, type)):
-            kind = None if is_fixed(obj) else kind_of(obj)
+        elif id(obj) not in found and not is_fixed(obj) and not isinstance(obj, type):
+            if len(found) == _MOST_INSIDE and _is_stable(value):
+                return [_content_of(value).look]
+            kind = kind_of(obj)
             if kind is not None:
-                look = kind().look
-                found[id(obj)] = (obj, look)
-                waiting.extend(look())
-    return [look for _, look in found.values()]
+                found[id(obj)] = (obj, kind())
+                waiting.extend(found[id(obj)][1].look())
+            elif _is_stable(obj):
+                found[id(obj)] = (obj, _content_of(obj))
+    return [kind.look for _, kind in found.values()]
 
 
-look_inside_by(_looks_inside)
+def _content_of(obj: Any) -> Kind:
+    return content(lambda: root_token(Walker(), obj))
+
+
+def _is_stable(value: Any) -> bool:
+    return _content_of(value).look() != (_UNSTABLE,)
+
+
+look_inside_by(_looks_inside, _is_stable)

@@ -18,6 +18,7 @@ from persidict_dask._errors import UnstableKeyError
 
 _MISSING: Final = object()
 _OF_INSTANCES: Final = (types.MemberDescriptorType, types.GetSetDescriptorType)
+_OF_PYTHON: Final = types.WrapperDescriptorType
 _LOADS: Final = frozenset({"LOAD_FAST", "LOAD_DEREF"})
 _TAKES: Final = frozenset({"LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "DELETE_ATTR"})
 _HOOKS: Final = ("__getattr__", "__getattribute__", "__setattr__", "__delattr__")
@@ -66,8 +67,11 @@ def _reached(function: Any, owner: type) -> list[tuple[str, Any]] | None:
     found: dict[str, Any] = {}
     waiting = [function]
     while waiting:
-        for code in _codes(waiting.pop()):
-            reach = reach_of(code)
+        codes = _codes(waiting.pop())
+        if codes is None:
+            return None
+        for code, place in codes:
+            reach = reach_of(code, place)
             if not reach.is_known or "__class__" in reach.own:
                 return None
             for name, member in _members(reach, owner):
@@ -78,9 +82,8 @@ def _reached(function: Any, owner: type) -> list[tuple[str, Any]] | None:
 
 
 def _is_hooked(cls: type) -> bool:
-    return cls is not object and any(
-        isinstance(vars(cls).get(name), types.FunctionType) for name in _HOOKS
-    )
+    hooks = (vars(cls).get(name) for name in _HOOKS)
+    return any(hook is not None and not isinstance(hook, _OF_PYTHON) for hook in hooks)
 
 
 def _members(reach: Reach, owner: type) -> Iterator[tuple[str, Any]]:
@@ -94,31 +97,50 @@ def _members(reach: Reach, owner: type) -> Iterator[tuple[str, Any]]:
                 yield f"{cls.__qualname__}.{name}", vars(cls)[name]
 
 
-def _codes(member: Any) -> Iterator[CodeType]:
-    """Code that runs with the same first argument."""
-    if isinstance(member, property):
-        for part in (member.fget, member.fset, member.fdel):
-            yield from _codes(part)
-        return
-    if isinstance(member, functools.cached_property):
-        yield from _codes(member.func)
-    elif not isinstance(member, staticmethod):
-        function = inspect.unwrap(getattr(member, "__func__", member))
-        if isinstance(function, types.FunctionType):
-            yield function.__code__
+def _codes(member: Any) -> list[tuple[CodeType, int]] | None:
+    """Code that gets the instance, in all layers, and as which argument; `None`: not known."""
+    inner: tuple[Any, ...] = ()
+    own: list[tuple[CodeType, int]] = []
+    if isinstance(member, types.FunctionType):
+        inner, own = (vars(member).get("__wrapped__"),), [(member.__code__, 0)]
+    elif isinstance(member, property):
+        inner = (member.fget, member.fset, member.fdel)
+    elif isinstance(member, _HOLDERS):
+        inner = (getattr(member, "func", None), getattr(member, "__wrapped__", None))
+    elif hasattr(member, "__persist_settings__"):
+        inner = (member.__wrapped__,)
+    elif not isinstance(member, _NO_CODE):
+        return _of_descriptor(type(member))
+    found = [_codes(each) for each in inner if each is not None]
+    return None if None in found else [*own, *(pair for pairs in found for pair in pairs or ())]
+
+
+def _of_descriptor(cls: type) -> list[tuple[CodeType, int]] | None:
+    """What the methods of a descriptor do with the instance that they are given."""
+    methods = [getattr(cls, name, None) for name in ("__get__", "__set__", "__delete__")]
+    if not all(isinstance(each, types.FunctionType) for each in methods if each is not None):
+        return None
+    return [(each.__code__, 1) for each in methods if each is not None]
+
+
+_HOLDERS: Final = (functools.cached_property, functools._lru_cache_wrapper, classmethod)
+_NO_CODE: Final = (staticmethod, type, types.BuiltinFunctionType, types.WrapperDescriptorType)
 
 
 @functools.lru_cache(maxsize=4096)
-def reach_of(code: CodeType) -> Reach:
-    """What code does with its first argument, code nested in it included."""
-    if not code.co_argcount:
+def reach_of(code: CodeType, place: int) -> Reach:
+    """What code does with its first argument, or another; code nested in it included."""
+    if code.co_argcount <= place:
         return Reach(frozenset(), frozenset(), is_known=not code.co_flags & inspect.CO_VARARGS)
-    first, own, inherited = code.co_varnames[0], set[str](), set[str]()
+    first, own, inherited = code.co_varnames[place], set[str](), set[str]()
     for one in codes_of(code):
         steps = meaningful(one)
         is_shadowed = one is not code and first not in one.co_freevars
         for at in range(len(steps)):
-            if not is_shadowed and not _is_followed(steps, at, first, own):
+            is_closure = (
+                steps[at].name == "LOAD_FAST" and first in one.co_cellvars + one.co_freevars
+            )
+            if not is_shadowed and not is_closure and not _is_followed(steps, at, first, own):
                 return Reach(frozenset(), frozenset(), is_known=False)
             name = _asked_of_super(steps, at)
             if name == "":

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from persidict_dask._code.reads import Read
+from persidict_dask._code.watch import Watches
 from persidict_dask._digest.frame import frame, frame_all
 
 INCIDENTAL: Final = frozenset(
@@ -18,7 +19,7 @@ INCIDENTAL: Final = frozenset(
 """Globals that say what a module is called and where it is, which does not count."""
 
 
-def variables_token(value: Any, read: Read) -> bytes:
+def variables_token(value: Any, read: Read, watches: Watches | None) -> bytes:
     """Token of the variables of the environment that code names; empty if it reads none."""
     holder = value
     for name in read.chain:
@@ -27,6 +28,9 @@ def variables_token(value: Any, read: Read) -> bytes:
         holder = getattr(holder, name, None)
     if not read.items or (holder is not os.environ and holder is not os.getenv):
         return b""
+    if watches is not None:
+        for name in read.items:
+            watches.variable(name)
     return frame_all(b"variables", map(_variable, read.items))
 
 

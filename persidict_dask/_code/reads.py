@@ -123,12 +123,14 @@ def meaningful(code: CodeType) -> list[Step]:
 
 def _reads(code: CodeType, outer: CodeType, bound: dict[str, list[Import]]) -> Iterator[Read]:
     steps = meaningful(code)
-    own = {step.argument for step in steps if step.name == "STORE_NAME"}
+    own = {name for name, _ in _imports(steps)}  # elsewhere the name may be another one's
     for at, step in enumerate(steps):
         name = step.argument[0] if step.name == "LOAD_GLOBAL" else step.argument
         if step.name in _GLOBAL | _FREE | _LOCAL and name in bound:
             yield from (_read(name, steps, at)._replace(binding=to) for to in bound[name])
-        elif step.name in _GLOBAL and not (step.name == "LOAD_NAME" and name in own):
+            if name in own:
+                continue
+        if step.name in _GLOBAL:
             yield _read(name, steps, at)
         elif step.name in _FREE and name in outer.co_freevars:
             yield _read(name, steps, at)._replace(is_free=True)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
+import uuid
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import is_
 from types import CodeType, FunctionType
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -42,7 +43,7 @@ version: Final = _Version()
 class Kind(NamedTuple):
     """How a thing of some kind is seen.
 
-    `look` returns its parts, cheaply: their names and then as many values, or the values alone.
+    `look` returns its parts, cheaply, and `parts` makes a mapping of what it returns.
     `copy` makes a thing like it of other parts; with `is_data`, it is such a copy that is hashed,
     because another thread may change the thing meanwhile. `is_code` tells that some parts are
     code, and `is_whole` that the only part is a token of all there is.
@@ -50,7 +51,7 @@ class Kind(NamedTuple):
 
     look: Callable[[], Look]
     copy: Callable[[Parts], Any]
-    has_names: bool = True
+    parts: Callable[[Look], Parts]
     is_data: bool = False
     is_code: bool = False
     is_whole: bool = False
@@ -70,6 +71,7 @@ class Tracked:
         self.is_global = False
         self.last = kind.look()
         self.edits = 0
+        self.changes = 0  # by runs
         self.runs = 0  # how many that may change it are under way
         self.made: dict[Any, list[tuple[Callable[[], Look], Look]]] = {}
         self._before: Parts | None = None  # as `last`, until a run has changed something
@@ -90,16 +92,22 @@ class Tracked:
 
     def shown(self) -> Any:
         """The thing as it was before runs changed it, edits included."""
-        if self._before is not None:
-            return self.kind.copy(self._before)
+        with lock:
+            before = None if self._before is None else dict(self._before)
+        if before is not None:
+            return self.kind.copy(before)
         return self.kind.copy(self._parts(self.last)) if self.kind.is_data else self._thing()
 
     def only_part(self) -> Any:
         """The same of a thing that has one part."""
         return self.last[0] if self._before is None else self._before.get(0, MISSING)
 
-    def settle(self, now: Look) -> None:
-        """Take note of changes: of a run, if one is under way that may make them, or of an edit."""
+    def settle(self) -> None:
+        """Take note of changes: of a run, if one is under way that may make them, or of an edit.
+
+        Looks under the lock: what a run has noted since an earlier look is no edit.
+        """
+        now = self.kind.look()
         if not same(now, self.last):
             if self.runs:
                 self.accept(now)
@@ -107,10 +115,11 @@ class Tracked:
                 self._edit(now, _changes(self._parts(self.last), self._parts(now)))
         for name in [name for name, seen in self.made.items() if not _hold(seen)]:
             if self.runs:
+                self.changes += 1
                 self._see(name, self._parts(now))
             else:
                 del self.made[name]
-                self._edit(now, {name: self._parts(now).get(name, MISSING)})
+                self._edit(now, {name: edited(self._parts(now).get(name, MISSING))})
 
     def accept(self, now: Look) -> None:
         """Take the changes since the last look for those of a run."""
@@ -120,6 +129,7 @@ class Tracked:
         if self._before is None:
             self._before = before
         self.last = now
+        self.changes += 1
         for name in changes.keys() - edits.keys():
             self._see(name, after)
         if edits:
@@ -127,11 +137,15 @@ class Tracked:
 
     def _edit(self, now: Look, changes: Parts) -> None:
         if self._before is not None:
+            there = self._parts(now).keys()  # what runs have removed is not put back by an edit
+            self._before = {k: v for k, v in self._before.items() if k in there}
+            if self.kind.parts is numbered:  # places say nothing of what stands there
+                self._before, changes = None, {}
             for name, value in changes.items():
                 if value is MISSING:
-                    self._before.pop(name, None)
+                    self._before.pop(name, None)  # type: ignore[union-attr]
                 else:
-                    self._before[name] = value
+                    self._before[name] = value  # type: ignore[index]
         self.last = now
         self.edits += 1
         version.number += 1
@@ -145,14 +159,27 @@ class Tracked:
             self.made[name] = [(look, look()) for look in inside]
 
     def _parts(self, look: Look) -> Parts:
-        if not self.kind.has_names:
-            return dict(enumerate(look))
-        half = len(look) // 2
-        return dict(zip(look[:half], look[half:], strict=True))
+        return self.kind.parts(look)
 
-    def is_as_seen(self) -> bool:
-        """Is what runs have put into the thing as it was then?"""
-        return all(map(_hold, self.made.values()))
+
+def named(look: Look) -> Parts:
+    """Parts of a look of names and values in turn."""
+    return dict(zip(look[::2], look[1::2], strict=True))
+
+
+def numbered(look: Look) -> Parts:
+    """Parts of a look of values by their places."""
+    return dict(enumerate(look))
+
+
+def single(look: Look) -> Parts:
+    """The only part."""
+    return {0: look[0]}
+
+
+def members(look: Look) -> Parts:
+    """Parts of a set."""
+    return dict.fromkeys(look)
 
 
 def same(one: Look, other: Look) -> bool:
@@ -175,12 +202,23 @@ def _is_code(value: Any) -> bool:
 
 _tracked: weakref.WeakValueDictionary[Hashable, Tracked] = weakref.WeakValueDictionary()
 _kept: dict[Hashable, Tracked] = {}
+_is_stable: list[Callable[[Any], bool]] = []
 _inside: list[Callable[[Any], list[Callable[[], Look]]]] = []
 
 
-def look_inside_by(function: Callable[[Any], list[Callable[[], Look]]]) -> None:
+def look_inside_by(
+    function: Callable[[Any], list[Callable[[], Look]]], is_stable: Callable[[Any], bool]
+) -> None:
     """Let `function(value)` return looks at all that is mutable inside of a value."""
-    _inside[:] = [function]
+    _inside[:], _is_stable[:] = [function], [is_stable]
+
+
+def edited(value: Any) -> Any:
+    """What stands for a value that a run has made and the user has edited since.
+
+    Itself, or something that is like nothing else if it has no stable content.
+    """
+    return value if _is_stable[0](value) else f"edited {uuid.uuid4().hex}"
 
 
 def looks_inside(value: Any) -> list[Callable[[], Look]]:
@@ -198,9 +236,8 @@ def tracked(key: Hashable, thing: Any, kind: Callable[[], Kind], label: str) -> 
             if known is None or not known.is_of(thing):
                 _tracked[key] = made
                 return made
-    now = known.kind.look()
     with lock:
-        known.settle(now)
+        known.settle()
     return known
 
 
@@ -216,17 +253,18 @@ def running(things: Iterable[Tracked], changed: list[str]) -> Iterator[None]:
     """Take what changes meanwhile for changes of the run; put the labels of it into `changed`."""
     things = list(things)
     with lock:
+        before = [each.changes for each in things]
         for each in things:
             each.runs += 1
     try:
         yield
     finally:
-        looks = [each.kind.look() for each in things]
         with lock:
-            for each, now in zip(things, looks, strict=True):
-                if not same(now, each.last) or not each.is_as_seen():
+            for each, count in zip(things, before, strict=True):
+                with suppress(Exception):  # the function has run: its value matters more
+                    each.settle()
+                if each.changes != count:
                     changed.append(each.label)
-                    each.settle(now)
                     if each.is_global:  # it outlives the functions that know of it now
                         _kept[each.key] = each
                 each.runs -= 1

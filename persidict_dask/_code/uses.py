@@ -38,6 +38,7 @@ _FUNCTIONS: Final = frozenset(
 )
 _CONTAINERS: Final = (dict, list, set, deque, bytearray)
 _SLOTS: Final = (GetSetDescriptorType, MemberDescriptorType)
+_GIVE_BACK: Final = frozenset({"max", "min", "sorted"})  # what is inside, which may be changed
 _PUSHES: Final = {"LOAD_CONST": 1, "LOAD_SMALL_INT": 1, "LOAD_FAST": 1, "LOAD_DEREF": 1}
 _LOOKS: Final = frozenset(
     {"UNARY_NEGATIVE", "UNARY_NOT", "UNARY_INVERT", "UNARY_POSITIVE", "TO_BOOL", "FORMAT_VALUE"}
@@ -52,14 +53,18 @@ _TAKEN: Final = {  # how many operands an instruction takes; each of these leave
 _FIRST_IN_PLACE: Final = 13  # of the operators of BINARY_OP, `+=` is the first
 
 
-def use_of(steps: list[Step], at: int) -> int:
-    """What happens to the value that the step at a position puts onto the stack."""
+def use_of(steps: list[Step], at: int, start: int | None = None) -> int:
+    """What happens to the value that the step at a position puts onto the stack.
+
+    The expression of the value begins at `start`.
+    """
+    start = at if start is None else start
     height = 1  # of the stack, counted from the value upwards
     for here in range(at + 1, len(steps)):
         step = steps[here]
         taken = _operands(step)
         if taken is None or taken >= height:
-            return _end(steps, at, here, height)
+            return _end(steps, start, here, height)
         if step.jump is not None:
             return WRITTEN
         height += _pushed(step) - taken
@@ -78,6 +83,8 @@ def use_by_kind(value: Any, use: int, name: str | None, *, is_project: bool) -> 
     member = inspect.getattr_static(cls, name, None)
     if isinstance(value, _CONTAINERS) and not is_project:
         return use if name in _METHODS else WRITTEN
+    if member is None and hasattr(cls, "__getattr__"):
+        return WRITTEN
     is_data = member is None or isinstance(member, _SLOTS) or not hasattr(type(member), "__get__")
     return use if is_data else WRITTEN
 
@@ -100,32 +107,36 @@ def _pushed(step: Step) -> int:
     return 1 + (step.name == "LOAD_GLOBAL" and step.argument[1])
 
 
-def _end(steps: list[Step], at: int, here: int, height: int) -> int:
+def _end(steps: list[Step], start: int, here: int, height: int) -> int:
     """What the step that takes the value does to it; the value is the `height`-th from the top."""
     step = steps[here]
     if step.name in _LOOKS or (step.name == "BINARY_SUBSCR" and height == 1):
         return READ
     if step.name == "BINARY_OP":
         is_changed = height == 2 and step.argument >= _FIRST_IN_PLACE
-        return WRITTEN if is_changed else _inside(steps, here)
+        return WRITTEN if is_changed else _inside(steps, start, here)
     if step.name in ("BINARY_SUBSCR", "BINARY_SLICE"):
-        return _inside(steps, here)
+        return _inside(steps, start, here)
     if height == 1 and is_method(step):
         name = step.argument[0] if step.name == "LOAD_ATTR" else step.argument
         return BELOW if name in _METHODS else WRITTEN
     if height == 1 and step.name == "LOAD_ATTR":
-        return _inside(steps, here)
-    return READ if height == 1 and _is_looked_at(steps, at, here) else WRITTEN
+        return _inside(steps, start, here)
+    if height != 1 or not _is_looked_at(steps, start, here):
+        return WRITTEN
+    return BELOW if steps[start - 1].argument[0] in _GIVE_BACK else READ
 
 
-def _inside(steps: list[Step], at: int) -> int:
-    return READ if use_of(steps, at) == READ else BELOW
+def _inside(steps: list[Step], start: int, at: int) -> int:
+    return READ if use_of(steps, at, start) == READ else BELOW
 
 
-def _is_looked_at(steps: list[Step], at: int, here: int) -> bool:
+def _is_looked_at(steps: list[Step], start: int, here: int) -> bool:
     """Is the value the only argument of a function that changes nothing, as in `len(value)`?"""
     if steps[here].name == "PRECALL":
         here += 1
     is_call = steps[here].name == "CALL" and steps[here].argument == 1
-    before = steps[at - 1]
-    return is_call and at > 0 and before.name == "LOAD_GLOBAL" and before.argument[0] in _FUNCTIONS
+    before = steps[start - 1]
+    return (
+        is_call and start > 0 and before.name == "LOAD_GLOBAL" and before.argument[0] in _FUNCTIONS
+    )

@@ -76,7 +76,7 @@ class CodeWalker(Walker):
     def handle(self, obj: Any) -> bytes:
         """Token of an object as it was before runs changed it; changes to it are watched."""
         if is_inert(obj):
-            return frame(b"inert", self.known_class(type(obj)))
+            return self._inert(obj)
         self._settings_of(obj)
         if isinstance(obj, PurePath) and (located := relative_location(obj, self.namespace)):
             return located
@@ -97,6 +97,15 @@ class CodeWalker(Walker):
             return super().handle(cls)
         finally:
             self.namespace = outer
+
+    def _inert(self, obj: Any) -> bytes:
+        """Of what serves code only the type counts; of a class of the project, attributes too."""
+        token = self.known_class(type(obj))
+        if not self.is_by_value(type(obj)):
+            return frame(b"inert", token)
+        own = self.before(getattr(obj, "__dict__", {})).items()
+        public = [(k, v) for k, v in own if isinstance(k, str) and k[0] != "_"]
+        return frame(b"inert", token + self.attributes(b"attributes", public))
 
     def members(self, cls: type) -> Mapping[str, Any]:
         """What a class holds, as it was before runs changed it."""
@@ -209,7 +218,8 @@ class CodeWalker(Walker):
             return self.watches.keys()
         values = [value for value, use in self.uses if use == WRITTEN]
         for value in (value for value, use in self.uses if use == BELOW):
-            values += self.watches.parts(value)
+            is_whole = self.watches.is_whole(value)
+            values += (value,) if is_whole else self.watches.parts(value)
         definitions = set(self.watches.definitions())
         for key in definitions:  # what they hold is changed by what they do
             values += self.watches.parts_of(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from itertools import repeat
 from operator import is_
 from typing import Any
 
-from persidict_dask._code.looks import content, kind_of, name_in
+from persidict_dask._code.looks import content, kind_of, name_in, variable_of
 from persidict_dask._code.state import MISSING, Look, Tracked, lock, running, same, tracked, version
 
 
@@ -110,7 +111,7 @@ class Watches:
         things = (
             (w.known.kind.look, w.seen)
             for key, w in self._things.items()
-            if not isinstance(key, tuple)
+            if not (isinstance(key, tuple) and key[0] == "name")
         )
         self._looks = (*names, *things)
 
@@ -131,13 +132,21 @@ class Watches:
         if key not in self._written:
             return same(now, watched.seen)
         with lock:
-            known.settle(now)
-            watched.seen = now
+            known.settle()
+            watched.seen = known.last
             return watched.edits == known.edits
 
     def running(self, changed: list[str]) -> AbstractContextManager[None]:
         """Take what changes meanwhile for changes of a run; put the labels of it into `changed`."""
         return running((self._things[key].known for key in self._written), changed)
+
+    def variable(self, name: str) -> None:
+        """Watch a variable of the environment."""
+        self._watch(("variable", name), os.environ, lambda: variable_of(name), name)
+
+    def is_whole(self, obj: Any) -> bool:
+        """Is a watched object seen as a whole?"""
+        return id(obj) in self._things and self._things[id(obj)].known.kind.is_whole
 
     def is_changed(self, obj: Any) -> bool:
         """Has a run changed a watched object?"""
@@ -163,9 +172,9 @@ class Watches:
 
     def has_part(self, key: Any, names: set[str]) -> bool:
         """Has a function or class a part of one of these names?"""
-        seen = self._things[key].seen
-        own = (part[1] if isinstance(part, tuple) else part for part in seen[: len(seen) // 2])
-        return not names.isdisjoint(own)
+        watched = self._things[key]
+        parts = watched.known.kind.parts(watched.seen)
+        return not names.isdisjoint(part[1] if isinstance(part, tuple) else part for part in parts)
 
     def reachable(self, values: Iterable[Any]) -> Iterator[Any]:
         """Keys of the things among values and all that is inside of them."""

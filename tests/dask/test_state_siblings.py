@@ -1,0 +1,437 @@
+"""State and edits in places that are easily overlooked: never a stale hit, nothing raised after."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import threading
+
+import cloudpickle
+import pytest
+
+from persidict import LocalDict
+from persidict_dask import persist
+
+pytestmark = pytest.mark.filterwarnings("ignore:a run of:RuntimeWarning")
+
+EDITS = {
+    "a list that a run empties": (
+        """
+        BATCH = [1, 5]
+        def f(x):
+            total = sum(BATCH)
+            BATCH.clear()
+            return total
+        """,
+        "BATCH.append(1)",
+    ),
+    "a dict that a run empties": (
+        """
+        PENDING = {"a": 1, "b": 2}
+        def f(x):
+            total = sum(PENDING.values())
+            PENDING.clear()
+            return total
+        """,
+        "PENDING['a'] = 1",
+    ),
+    "a queue that a run takes from": (
+        """
+        QUEUE = [1, 2, 2]
+        def f(x):
+            total = sum(QUEUE)
+            QUEUE.pop(0)
+            return total
+        """,
+        "QUEUE.append(2)",
+    ),
+    "an array that a run has put in": (
+        """
+        import numpy
+        CACHE = {}
+        def f(x):
+            if "a" not in CACHE:
+                CACHE["a"] = numpy.ones(3)
+            return float(CACHE["a"].sum() * x)
+        """,
+        "CACHE['a'][0] = 100",
+    ),
+    "a deque that a run has put in": (
+        """
+        from collections import deque
+        CACHE = {}
+        def f(x):
+            return sum(CACHE.setdefault("a", deque([1])))
+        """,
+        "CACHE['a'].append(100)",
+    ),
+    "an object of slots that a run has made": (
+        """
+        class Model:
+            __slots__ = ("k",)
+        MODEL = None
+        def f(x):
+            global MODEL
+            if MODEL is None:
+                MODEL = Model()
+                MODEL.k = 1
+            return MODEL.k
+        """,
+        "MODEL.k = 100",
+    ),
+    "a closure that a run has made": (
+        """
+        CACHE = {}
+        def made(kept):
+            return lambda: sum(kept)
+        LISTS = {}
+        def f(x):
+            if "a" not in CACHE:
+                LISTS["a"] = [1]
+                CACHE["a"] = made(LISTS["a"])
+            return CACHE["a"]()
+        """,
+        "LISTS['a'].append(100)",
+    ),
+    "one of many things that a run has put in": (
+        """
+        ROWS = []
+        def f(x):
+            if not ROWS:
+                ROWS.extend({"k": 1} for _ in range(3000))
+            return sum(row["k"] for row in ROWS)
+        """,
+        "ROWS[5]['k'] = 100",
+    ),
+    "a variable of the environment": (
+        """
+        import os
+        os.environ["MODE_OF_A_TEST"] = "1"
+        def f(x):
+            return int(os.environ["MODE_OF_A_TEST"])
+        """,
+        "os.environ['MODE_OF_A_TEST'] = '100'",
+    ),
+    "another name of a function that reads the environment": (
+        """
+        import os
+        from os import getenv
+        os.environ["MODE_OF_A_TEST"] = "1"
+        def f(x):
+            return int(getenv("MODE_OF_A_TEST", "3"))
+        """,
+        "os.environ['MODE_OF_A_TEST'] = '100'",
+    ),
+    "a global that a class body hides": (
+        """
+        LIMIT = 1
+        def f(x):
+            class A:
+                LIMIT = LIMIT
+            return x + A.LIMIT
+        """,
+        "LIMIT = 2",
+    ),
+    "a global that an inner import hides": (
+        """
+        def sqrt(x):
+            return x + 1
+        def f(x):
+            def g():
+                from math import sqrt
+                return sqrt(x)
+            return g() + sqrt(x)
+        """,
+        "sqrt = lambda x: x + 1000",
+    ),
+    "an attribute of a thread of the project": (
+        """
+        import threading
+        class Job(threading.Thread):
+            def __init__(self, k):
+                super().__init__()
+                self.k = k
+        JOB = Job(1)
+        def f(x):
+            return x + JOB.k
+        """,
+        "JOB.k = 100",
+    ),
+    "an attribute of a local of the project": (
+        """
+        import threading
+        class Config(threading.local):
+            k = 1
+        CONFIG = Config()
+        def f(x):
+            return x + CONFIG.k
+        """,
+        "CONFIG.k = 100",
+    ),
+    "what is inside of an object of slots": (
+        """
+        class Holder:
+            __slots__ = ("items",)
+        HOLDER = Holder()
+        HOLDER.items = [1]
+        def f(x):
+            return sum(HOLDER.items)
+        """,
+        "HOLDER.items.append(100)",
+    ),
+}
+
+
+def made(text):
+    namespace = {"__name__": "siblings", "__file__": __file__}
+    exec(textwrap.dedent(text), namespace)
+    return namespace
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_an_edit_between_runs_is_never_a_stale_hit(what):
+    """The value after the edit is that of the plain function in the same place."""
+    text, edit = EDITS[what]
+    namespace, plain = made(text), made(text)
+    f = persist(LocalDict(), name=what)(namespace["f"])
+    assert f(1) == plain["f"](1)
+    exec(edit, namespace)
+    exec(edit, plain)
+    assert f(1) == plain["f"](1)
+
+
+RUN_ONCE = {
+    "a list in an object of slots": """
+        class Holder:
+            __slots__ = ("items",)
+        HOLDER = Holder()
+        HOLDER.items = []
+        def f(x):
+            RUNS.append(1)
+            HOLDER.items.append(x)
+            return x
+    """,
+    "a list in a deque": """
+        from collections import deque
+        KEPT = deque([[1], [2]])
+        def f(x):
+            RUNS.append(1)
+            KEPT[0].append(x)
+            return x
+    """,
+    "a lazy attribute": """
+        class Lazy:
+            def __getattr__(self, name):
+                if name != "model":
+                    raise AttributeError(name)
+                self.model = [1, 2]
+                return self.model
+        LAZY = Lazy()
+        def f(x):
+            RUNS.append(1)
+            return x + LAZY.model[0] - 1
+    """,
+    "the longest of lists": """
+        LISTS = [[1], [2]]
+        def f(x):
+            RUNS.append(1)
+            max(LISTS).append(x)
+            return x
+    """,
+    "an object that knows no weak references": """
+        class Add:
+            __slots__ = ("n",)
+            def __init__(self):
+                self.n = 0
+            def __call__(self, x):
+                RUNS.append(1)
+                self.n += 1
+                return x
+        f = Add()
+    """,
+    "a connection that is used outside": """
+        import sqlite3
+        class Client:
+            def __init__(self):
+                self.connection, self.calls = sqlite3.connect(":memory:"), 0
+        CLIENTS = {}
+        def client():
+            if not CLIENTS:
+                CLIENTS["one"] = Client()
+            return CLIENTS["one"]
+        def f(x):
+            RUNS.append(1)
+            client().calls += 1
+            return x
+    """,
+}
+
+
+class Runs(list):
+    def __persist_token__(self):
+        return "runs"
+
+
+@pytest.mark.parametrize("what", RUN_ONCE)
+def test_equal_calls_run_once(what):
+    """State is state wherever it is kept."""
+    namespace = made("")
+    namespace["RUNS"] = runs = Runs()
+    exec(textwrap.dedent(RUN_ONCE[what]), namespace)
+    f = persist(LocalDict(), name=what)(namespace["f"])
+    assert [f(1), f(1), f(1)] == [1, 1, 1]
+    assert len(runs) == 1
+
+
+def test_what_a_run_has_made_may_have_no_content_when_it_is_edited():
+    """A use of it between runs is an edit, and no error."""
+    namespace = made("")
+    namespace["RUNS"] = Runs()
+    exec(textwrap.dedent(RUN_ONCE["a connection that is used outside"]), namespace)
+    f = persist(LocalDict(), name="used")(namespace["f"])
+    assert f(1) == 1
+    namespace["client"]().calls += 1
+    assert [f(1), f(1)] == [1, 1]
+
+
+def test_a_nested_look_hides_no_change():
+    """The run that has changed a global is named, though a call inside has seen that first."""
+    namespace = made("""
+        KEPT = []
+        def inner(x):
+            if x < 0:
+                KEPT.append(x)
+            return len(KEPT)
+        def outer(x):
+            KEPT.append(x)
+            return inner(1)
+    """)
+    store = LocalDict()
+    namespace["inner"] = persist(store, name="inner")(namespace["inner"])
+    outer = persist(store, name="outer")(namespace["outer"])
+    with pytest.warns(RuntimeWarning, match=r"outer has changed siblings\.KEPT"):
+        outer(1)
+
+
+def test_threads_that_change_what_is_read_raise_nothing():
+    """Whatever changes while a key is made, every call returns its value."""
+    namespace = made("""
+        KEPT = {}
+        def f(x):
+            KEPT[x] = x
+            return x
+    """)
+    f, kept = persist(LocalDict(), name="stormy")(namespace["f"]), namespace["KEPT"]
+    f(-1)
+    is_over, errors = threading.Event(), []
+
+    def change():
+        at = 0
+        while not is_over.is_set():
+            at += 1
+            kept["m", at % 50] = at
+            kept.pop(("m", (at - 7) % 50), None)
+
+    def call(n):
+        try:
+            assert [f(n * 1000 + i) for i in range(40)] == [n * 1000 + i for i in range(40)]
+        except Exception as error:
+            errors.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        storm = threading.Thread(target=change)
+        callers = [threading.Thread(target=call, args=(n,)) for n in range(4)]
+        for thread in (storm, *callers):
+            thread.start()
+        for thread in callers:
+            thread.join()
+        is_over.set()
+        storm.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert errors == []
+
+
+FAMILY = """
+    from functools import lru_cache, partialmethod, singledispatchmethod, update_wrapper, wraps
+    from persidict_dask import persist
+    def deco(function):
+        @wraps(function)
+        def wrapper(self, *args):
+            return function(self, *args) + self.bonus()
+        return wrapper
+    class lazy:
+        def __init__(self, function):
+            self.function = function
+        def __get__(self, instance, owner):
+            return self.function(instance)
+    class Model:
+        def bonus(self):
+            return VALUE
+        @lazy
+        def described(self):
+            return self.bonus()
+        def added(self, x):
+            return self.bonus() + x
+        shifted = partialmethod(added, 0)
+        @singledispatchmethod
+        def chosen(self, x):
+            return self.bonus()
+        @persist(STORE, name=NAME)
+        BODY
+"""
+BODIES = {
+    "a decorator": "@deco\n        def run(self, x):\n            return x",
+    "a descriptor": "def run(self, x):\n            return x + self.described",
+    "a partial method": "def run(self, x):\n            return x + self.shifted()",
+    "a dispatching method": "def run(self, x):\n            return x + self.chosen(x)",
+}
+
+
+@pytest.mark.parametrize("what", BODIES)
+def test_n7_what_is_reached_through_other_layers_counts(what):
+    """An edit of what they call is never a stale hit."""
+    store, found = LocalDict(), []
+    for value in ("1", "100"):
+        text = textwrap.dedent(FAMILY).replace("BODY", BODIES[what].replace("\n    ", "\n"))
+        text = text.replace("VALUE", value)
+        namespace = {"__name__": "family", "STORE": store, "NAME": what}
+        exec(text, namespace)
+        found.append(namespace["Model"]().run(1))
+    assert found == [2, 101]
+
+
+def test_methods_of_classes_that_were_edited_are_sent_with_what_they_are_now(tmp_path):
+    """A worker makes the key of the code that it runs, and the store holds nothing wrong."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import subprocess, sys, cloudpickle
+        from persidict_dask import persist
+        class M:
+            @persist({str(tmp_path / "store")!r})
+            def run(self, x):
+                return x + self.h()
+            def h(self):
+                return 1
+        LOAD = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb'))())"
+        def worker(n):
+            with open({str(tmp_path / "sent")!r}, "wb") as file:
+                file.write(cloudpickle.dumps(lambda: M().run(n)))
+            command = [sys.executable, "-c", LOAD, {str(tmp_path / "sent")!r}]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            return int(done.stdout)
+        old = M.h
+        M().run(1)
+        M.h = lambda self: 100
+        print(worker(7), worker(1))
+        M.h = old
+        print(M().run(7))
+        """)
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["107", "101", "8"]
+    assert cloudpickle.__version__
