@@ -34,7 +34,7 @@ from persidict_dask._origin import PROJECT, find, module_of, origin_of
 _IMPORTERS: Final = (importlib.import_module, builtins.__import__)
 _CACHES: Final = frozenset({"cache_token", "dispatch_cache"})  # of functools.singledispatch
 _DYNAMIC: Final = frozenset(
-    {"__dict__", "__setattr__", "delattr", "eval", "exec", "globals", "setattr", "vars"}
+    {"__dict__", "__setattr__", "delattr", "eval", "exec", "globals", "setattr"}
 )
 """Names by which code may change globals that it does not name."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import copyreg
+import functools
 import os
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import chain
 from operator import is_
 from typing import Any, Final
@@ -42,6 +44,7 @@ _FIXED: Final = frozenset(
 
 _UNSTABLE: Final = object()
 _MOST_INSIDE: Final = 1000
+_MOST_TRIES: Final = 1000
 
 
 def kind_of(obj: Any) -> Callable[[], Kind] | None:
@@ -106,8 +109,16 @@ def variable_of(name: str) -> Kind:
 
 
 def _spread(pairs: dict[Any, Any]) -> Look:
-    # at once: another thread may change it between two steps of the interpreter
-    return tuple(chain.from_iterable(pairs.items()))
+    """Names and values in turn."""
+    return _at_once(lambda: chain.from_iterable(pairs.items()))
+
+
+def _at_once(read: Callable[[], Iterable[Any]]) -> Look:
+    """Read what other threads may change meanwhile; that is rare, for no Python runs between."""
+    for _ in range(_MOST_TRIES):
+        with suppress(RuntimeError):
+            return tuple(read())
+    return tuple(read())
 
 
 def _mapping(obj: dict[Any, Any]) -> Kind:
@@ -133,22 +144,46 @@ _DICTS: Final = ("OrderedDict", "defaultdict", "Counter")
 def _items(obj: Any) -> Kind:
     kind = type(obj)
     if kind is set:
-        return Kind(lambda: tuple(obj), set, members, is_data=True)
+        return Kind(lambda: _at_once(lambda: obj), set, members, is_data=True)
     return Kind(lambda: tuple(obj), lambda parts: list(parts.values()), numbered, is_data=True)
 
 
 def _instance(obj: Any) -> Kind:
+    cls: Any = type(obj)
+    slots = slots_of(cls)
+
+    def look() -> Look:
+        seen = _spread(getattr(obj, "__dict__", _EMPTY))
+        for name in slots:
+            if hasattr(obj, name):
+                seen += name, getattr(obj, name)
+        return seen
+
     def made(parts: dict[Any, Any]) -> Any:
-        other = copyreg.__newobj__(type(obj))  # type: ignore[attr-defined]
-        vars(other).update(parts)
+        other = copyreg.__newobj__(cls)  # type: ignore[attr-defined]
+        for name, value in parts.items():
+            object.__setattr__(other, name, value)
         return other
 
-    return Kind(lambda: _spread(vars(obj)), made, named, is_data=True)
+    return Kind(look, made, named, is_data=True)
+
+
+_EMPTY: Final[dict[Any, Any]] = {}
+
+
+@functools.lru_cache(maxsize=1024)
+def slots_of(cls: Any) -> tuple[str, ...]:
+    """Names of the slots of a class and its bases."""
+    return tuple(copyreg._slotnames(cls))  # type: ignore[attr-defined]
 
 
 def _class(cls: type) -> Kind:
     def look() -> Look:
-        return ("__bases__", cls.__bases__, *chain.from_iterable(vars(cls).items()))
+        return (
+            "__bases__",
+            cls.__bases__,
+            *_at_once(lambda: chain.from_iterable(vars(cls).items())),
+        )
 
     return Kind(look, lambda parts: parts, named, is_code=True)
 
@@ -219,10 +254,12 @@ def says_the_same(obj: Any) -> bool:
 
 
 def _has_plain_state(kind: type) -> bool:
-    """Is all of an instance in its `__dict__`, and does a copy do no harm when it ends?"""
-    is_bare = kind.__basicsize__ <= object.__basicsize__ + 2 * _POINTER
-    has_end = hasattr(kind, "__del__")
-    return pickles_by_default(kind) and kind.__dictoffset__ != 0 and is_bare and not has_end
+    """Is all of an instance in attributes and slots, and does a copy do no harm when it ends?"""
+    if not pickles_by_default(kind) or hasattr(kind, "__del__") or kind is object:
+        return False
+    slots = slots_of(kind)
+    is_bare = kind.__basicsize__ <= object.__basicsize__ + (2 + len(slots)) * _POINTER
+    return is_bare and (kind.__dictoffset__ != 0 or bool(slots))
 
 
 def _looks_inside(value: Any) -> list[Callable[[], Look]]:

@@ -101,7 +101,7 @@ def _united(reads: list[Read]) -> Iterator[Read]:
     for read in reads:
         bare = read._replace(uses=(), stores=False, items=())
         known = found.get(bare, read)
-        uses = tuple(map(max, known.uses, read.uses))
+        uses = tuple(map(min, known.uses, read.uses))
         items = tuple(sorted({*known.items, *read.items}))
         stores = known.stores or read.stores
         found[bare] = read._replace(uses=uses, stores=stores, items=items)

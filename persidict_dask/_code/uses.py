@@ -13,29 +13,19 @@ from typing import Any, Final
 
 from persidict_dask._code.instructions import Step
 
-READ: Final = 0  # the object and all inside of it stay as they are
-BELOW: Final = 1  # the object stays, but what is taken out of it may be changed
-WRITTEN: Final = 2
+WRITTEN: Final = 0
+BELOW: Final = 1  # the object stays as it is, but what is taken out of it may be changed
+READ: Final = 99  # the object and all inside of it stay as they are
+"""A use is the number of levels that stay as they are: 2 for `CONFIG["a"]["b"]`, stored."""
 
 _METHODS: Final = frozenset({"get", "keys", "values", "items", "copy", "index", "count"})
 """Methods of built-in containers that only read."""
 _FUNCTIONS: Final = frozenset(
     {
-        "abs",
-        "all",
-        "any",
-        "bool",
-        "float",
-        "int",
-        "isinstance",
-        "len",
-        "max",
-        "min",
-        "repr",
-        "round",
+        "abs", "all", "any", "bool", "float", "int", "isinstance", "len", "max", "min", "repr",
+        "round", "sorted", "str", "sum", "vars",
     }
-    | {"sorted", "str", "sum"}
-)
+)  # fmt: skip
 _CONTAINERS: Final = (dict, list, set, deque, bytearray)
 _SLOTS: Final = (GetSetDescriptorType, MemberDescriptorType)
 _GIVE_BACK: Final = frozenset({"max", "min", "sorted"})  # what is inside, which may be changed
@@ -124,11 +114,15 @@ def _end(steps: list[Step], start: int, here: int, height: int) -> int:
         return _inside(steps, start, here)
     if height != 1 or not _is_looked_at(steps, start, here):
         return WRITTEN
-    return BELOW if steps[start - 1].argument[0] in _GIVE_BACK else READ
+    name = steps[start - 1].argument[0]
+    if name == "vars":
+        called = here + (steps[here].name == "PRECALL")
+        return READ if use_of(steps, called, start - 1) == READ else WRITTEN
+    return BELOW if name in _GIVE_BACK else READ
 
 
 def _inside(steps: list[Step], start: int, at: int) -> int:
-    return READ if use_of(steps, at, start) == READ else BELOW
+    return min(use_of(steps, at, start) + 1, READ)
 
 
 def _is_looked_at(steps: list[Step], start: int, here: int) -> bool:

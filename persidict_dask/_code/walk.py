@@ -12,7 +12,7 @@ from persidict_dask._code.inert import is_inert
 from persidict_dask._code.looks import is_fixed
 from persidict_dask._code.places import relative_location
 from persidict_dask._code.state import MISSING
-from persidict_dask._code.uses import BELOW, WRITTEN, use_by_kind
+from persidict_dask._code.uses import READ, use_by_kind
 from persidict_dask._code.watch import Watches
 from persidict_dask._digest.definitions import Data
 from persidict_dask._digest.frame import frame
@@ -216,10 +216,10 @@ class CodeWalker(Walker):
         assert self.watches is not None
         if self.is_dynamic:
             return self.watches.keys()
-        values = [value for value, use in self.uses if use == WRITTEN]
-        for value in (value for value, use in self.uses if use == BELOW):
-            is_whole = self.watches.is_whole(value)
-            values += (value,) if is_whole else self.watches.parts(value)
+        values: list[Any] = []
+        for value, use in self.uses:
+            if use < READ:
+                values += self.watches.below(value, use)
         definitions = set(self.watches.definitions())
         for key in definitions:  # what they hold is changed by what they do
             values += self.watches.parts_of(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -144,10 +145,6 @@ class Watches:
         """Watch a variable of the environment."""
         self._watch(("variable", name), os.environ, lambda: variable_of(name), name)
 
-    def is_whole(self, obj: Any) -> bool:
-        """Is a watched object seen as a whole?"""
-        return id(obj) in self._things and self._things[id(obj)].known.kind.is_whole
-
     def is_changed(self, obj: Any) -> bool:
         """Has a run changed a watched object?"""
         return self._things[id(obj)].known.is_changed and id(obj) not in self._as_is
@@ -165,6 +162,19 @@ class Watches:
         if isinstance(obj, (tuple, frozenset)):
             return tuple(obj)
         return self.parts_of(id(obj)) if id(obj) in self._things else ()
+
+    def below(self, obj: Any, levels: int) -> list[Any]:
+        """What is so many levels inside of an object; before that what has no parts to be seen."""
+        found, here = list[Any](), [obj]
+        for _ in range(levels):
+            found += (each for each in here if self._is_closed(each))
+            here = [part for each in here for part in self.parts(each)]
+        return found + here
+
+    def _is_closed(self, obj: Any) -> bool:
+        """Is an object watched as a whole, that may hold others?"""
+        is_whole = id(obj) in self._things and self._things[id(obj)].known.kind.is_whole
+        return is_whole and not isinstance(obj, (bytearray, array))
 
     def parts_of(self, key: Any) -> Look:
         """What is inside of the thing with a key."""
