@@ -255,7 +255,8 @@ def says_the_same(obj: Any) -> bool:
 
 def _has_plain_state(kind: type) -> bool:
     """Is all of an instance in attributes and slots, and does a copy do no harm when it ends?"""
-    if not pickles_by_default(kind) or hasattr(kind, "__del__") or kind is object:
+    makes_itself = getattr(kind, "__new__", None) is not object.__new__
+    if makes_itself or not pickles_by_default(kind) or hasattr(kind, "__del__"):
         return False
     slots = slots_of(kind)
     is_bare = kind.__basicsize__ <= object.__basicsize__ + (2 + len(slots)) * _POINTER

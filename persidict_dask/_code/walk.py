@@ -36,6 +36,8 @@ DEFINITIONS: Table[CodeWalker] = Table()
 class CodeWalker(Walker):
     """A walk that goes into the code of the project and notes what it saw."""
 
+    is_code = True
+
     def __init__(
         self,
         by_value: tuple[str, ...] = (),

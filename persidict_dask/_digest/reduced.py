@@ -36,13 +36,13 @@ def refuse(obj: Any, because: str) -> UnstableKeyError:
 
 def reduced(walker: Walker, obj: Any) -> bytes:
     """Any other object: what `pickle` would take of it, unless a module names it."""
-    known = by_library(walker, obj) or _sentinel(walker, obj)
+    known = _named(walker, obj) or _sentinel(walker, obj)
     if known is not None:
         return known
     try:
         made = _reduce(obj)
     except UnstableKeyError:
-        seen_through = transparent(walker, obj)
+        seen_through = by_library(walker, obj) or transparent(walker, obj)
         if seen_through is None:
             raise
         return seen_through
@@ -54,10 +54,21 @@ def reduced(walker: Walker, obj: Any) -> bytes:
     return frame_all(b"callable", (taken, inside)) if inside else taken
 
 
+def _named(walker: Walker, obj: Any) -> bytes | None:
+    """In code, what an installed module has made; a value travels, and leaves its name behind.
+
+    The generators of the process have a name everywhere: their state is nobody's content.
+    """
+    is_named = walker.is_code or type(obj).__name__ in _GENERATORS
+    return by_library(walker, obj) if is_named else None
+
+
+_GENERATORS = ("Random", "RandomState", "Generator")
+
+
 def _is_by_name(walker: Walker, obj: Any) -> bool:
-    return type(obj) is object or (
-        type(obj) not in SCALARS and made_by_library(obj, walker.by_value) is not None
-    )
+    is_named = walker.is_code and type(obj) not in SCALARS
+    return type(obj) is object or (is_named and made_by_library(obj, walker.by_value) is not None)
 
 
 def _taken(walker: Walker, obj: Any, made: tuple[Any, ...]) -> bytes:

@@ -36,6 +36,8 @@ class CycleFound(Exception):  # noqa: N818 - a signal of the walk to the graph, 
 class Walker:
     """Gives tokens to objects; one for each key, because it remembers objects by identity."""
 
+    is_code = False
+
     def __init__(self, by_value: tuple[str, ...] = (), instance: Any = None) -> None:
         self.by_value = by_value
         self._instance = instance
