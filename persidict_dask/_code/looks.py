@@ -8,7 +8,7 @@ import functools
 import os
 import types
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from operator import is_
@@ -160,6 +160,8 @@ def _instance(obj: Any) -> Kind:
         return seen
 
     def made(parts: dict[Any, Any]) -> Any:
+        if not parts:  # it may be known by its identity
+            return obj
         other = copyreg.__newobj__(cls)  # type: ignore[attr-defined]
         for name, value in parts.items():
             object.__setattr__(other, name, value)
@@ -173,8 +175,16 @@ _EMPTY: Final[dict[Any, Any]] = {}
 
 @functools.lru_cache(maxsize=1024)
 def slots_of(cls: Any) -> tuple[str, ...]:
-    """Names of the slots of a class and its bases."""
-    return tuple(copyreg._slotnames(cls))  # type: ignore[attr-defined]
+    """Names of the slots of a class and its bases; `copyreg` would leave a note in the class."""
+    return tuple(name for base in cls.__mro__ for name in _slots_in(base))
+
+
+def _slots_in(cls: type) -> Iterator[str]:
+    slots = vars(cls).get("__slots__", ())
+    for name in (slots,) if isinstance(slots, str) else slots:
+        is_private = name.startswith("__") and not name.endswith("__")
+        if name not in ("__dict__", "__weakref__"):
+            yield f"_{cls.__name__.lstrip('_')}{name}" if is_private else name
 
 
 def _class(cls: type) -> Kind:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePath
+from types import FunctionType
 from typing import Any
 
 from persidict_dask._code.inert import is_inert
@@ -17,6 +18,7 @@ from persidict_dask._code.watch import Watches
 from persidict_dask._digest.definitions import Data
 from persidict_dask._digest.frame import frame
 from persidict_dask._digest.graph import root_token
+from persidict_dask._digest.named import by_library
 from persidict_dask._digest.table import Table
 from persidict_dask._digest.walk import Walker
 from persidict_dask._origin import (
@@ -84,6 +86,9 @@ class CodeWalker(Walker):
             return located
         if self.watches is None or self._quiet or is_fixed(obj):
             return super().handle(obj)
+        is_defined = isinstance(obj, (FunctionType, type))
+        if not is_defined and (named := by_library(self, obj)) is not None:
+            return named  # by identity, which a copy has not
         before = self.watches.thing(obj, self.label, is_global=self.is_global)
         if before is None:
             return self._content(obj, self.watches)
