@@ -107,7 +107,14 @@ _NO_BEHAVIOUR = frozenset(
     {
         *("__module__", "__doc__", "__dict__", "__weakref__", "__slots__", "__qualname__"),
         *("__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__"),
-        *("__firstlineno__", "__static_attributes__", "__new__", "__init__", "__repr__"),
+        *(
+            "__firstlineno__",
+            "__static_attributes__",
+            "__slotnames__",
+            "__new__",
+            "__init__",
+            "__repr__",
+        ),
         *("__str__", "__bool__", "__copy__", "__deepcopy__", "__init_subclass__"),
     }
 )
