@@ -86,15 +86,16 @@ class CodeWalker(Walker):
             return located
         if self.watches is None or self._quiet or is_fixed(obj):
             return super().handle(obj)
-        is_defined = isinstance(obj, (FunctionType, type))
-        if not is_defined and (named := by_library(self, obj)) is not None:
-            return named  # by identity, which a copy has not
         before = self.watches.thing(obj, self.label, is_global=self.is_global)
         if before is None:
             return self._content(obj, self.watches)
         if isinstance(obj, type):
             self._members[obj] = vars(obj) if before is obj else before
             return self._class(obj)
+        if before is not obj and not isinstance(obj, FunctionType):
+            named = by_library(self, obj)  # by identity, which a copy has not
+            if named is not None:
+                return named
         return super().handle(before)
 
     def _class(self, cls: type) -> bytes:
