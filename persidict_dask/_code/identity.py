@@ -109,7 +109,7 @@ def _fingerprint(
     That is what the settings of persisted functions on the way are, and what the code only reads
     of what runs of other functions have changed.
     """
-    as_is: set[Any] = set()
+    as_is: dict[Any, frozenset[str]] = {}
     while True:
         walker = CodeWalker(*settings, Watches(as_is))
         token = _token(walker, function, owner)

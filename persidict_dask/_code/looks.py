@@ -60,7 +60,11 @@ def kind_of(obj: Any) -> Callable[[], Kind] | None:
         return lambda: _items(obj)
     if kind is types.SimpleNamespace:
         return lambda: Kind(
-            lambda: _spread(vars(obj)), lambda parts: kind(**parts), named, is_data=True
+            lambda: _spread(vars(obj)),
+            lambda parts: kind(**parts),
+            named,
+            is_data=True,
+            has_attributes=True,
         )
     if says_the_same(obj):
         return lambda: Kind(lambda: said_by(obj), lambda _: obj, numbered)
@@ -167,7 +171,7 @@ def _instance(obj: Any) -> Kind:
             object.__setattr__(other, name, value)
         return other
 
-    return Kind(look, made, named, is_data=True)
+    return Kind(look, made, named, is_data=True, has_attributes=True)
 
 
 _EMPTY: Final[dict[Any, Any]] = {}
@@ -195,7 +199,7 @@ def _class(cls: type) -> Kind:
             *_at_once(lambda: chain.from_iterable(vars(cls).items())),
         )
 
-    return Kind(look, lambda parts: parts, named, is_code=True)
+    return Kind(look, lambda parts: parts, named, is_code=True, has_attributes=True)
 
 
 def _function(function: types.FunctionType) -> Kind:
@@ -219,7 +223,7 @@ def _function(function: types.FunctionType) -> Kind:
     def made(parts: dict[Any, Any]) -> Any:
         return _function_of(found(), parts, variables)
 
-    return Kind(look, made, named, is_code=True)
+    return Kind(look, made, named, is_code=True, has_attributes=True)
 
 
 def _function_of(

@@ -21,6 +21,8 @@ MISSING: Final = object()
 
 Look: TypeAlias = tuple[Any, ...]
 Parts: TypeAlias = dict[Any, Any]
+Names: TypeAlias = frozenset[str] | None
+"""Names of the parts that a run may change; `None`: any."""
 
 lock = threading.RLock()
 """Held while what is known of things changes; never while they are looked at."""
@@ -46,7 +48,8 @@ class Kind(NamedTuple):
     `look` returns its parts, cheaply, and `parts` makes a mapping of what it returns.
     `copy` makes a thing like it of other parts; with `is_data`, it is such a copy that is hashed,
     because another thread may change the thing meanwhile. `is_code` tells that some parts are
-    code, and `is_whole` that the only part is a token of all there is.
+    code, `has_attributes` that they are what code assigns as attributes or as variables of
+    closures, and `is_whole` that the only part is a token of all there is.
     """
 
     look: Callable[[], Look]
@@ -54,6 +57,7 @@ class Kind(NamedTuple):
     parts: Callable[[Look], Parts]
     is_data: bool = False
     is_code: bool = False
+    has_attributes: bool = False
     is_whole: bool = False
 
 
@@ -72,7 +76,8 @@ class Tracked:
         self.last = kind.look()
         self.edits = 0
         self.changes = 0  # by runs
-        self.runs = 0  # how many that may change it are under way
+        self.runs: list[Names] = []  # those under way, by the names of the parts they may change
+        self.is_told = False
         self.made: dict[Any, list[tuple[Callable[[], Look], Look]]] = {}
         self._before: Parts | None = None  # as `last`, until a run has changed something
 
@@ -85,15 +90,26 @@ class Tracked:
         """Is that what this is known of?"""
         return self._thing() is thing
 
-    @property
-    def is_changed(self) -> bool:
-        """Has a run changed the thing?"""
-        return self._before is not None
+    def is_changed(self, names: Names = frozenset()) -> bool:
+        """Has a run changed parts of the thing besides these?"""
+        if self._before is None or names is None:
+            return False
+        changes = _changes(self._before, self._parts(self.last))
+        return not all(attribute(name) in names for name in changes)
 
-    def shown(self) -> Any:
-        """The thing as it was before runs changed it, edits included."""
+    def keeps(self, before: Look, names: Names) -> bool:
+        """Are all parts but those with these names the same as in an earlier look?"""
+        if names is None:
+            return True
+        changes = _changes(self._parts(before), self._parts(self.last))
+        return all(attribute(name) in names for name in changes)
+
+    def shown(self, names: Names = None) -> Any:
+        """The thing with these parts as they were before runs changed them, edits included."""
         with lock:
             before = None if self._before is None else dict(self._before)
+            if before is not None and names is not None:
+                before = _with(self._parts(self.last), before, names)
         if before is not None:
             return self.kind.copy(before)
         return self.kind.copy(self._parts(self.last)) if self.kind.is_data else self._thing()
@@ -125,15 +141,21 @@ class Tracked:
         """Take the changes since the last look for those of a run."""
         before, after = self._parts(self.last), self._parts(now)
         changes = _changes(before, after)
-        edits = {n: v for n, v in changes.items() if self.kind.is_code and _is_code(v)}
-        if self._before is None:
-            self._before = before
+        edits = {name: value for name, value in changes.items() if self._is_edit(name, value)}
+        if made := changes.keys() - edits.keys():
+            self._before = before if self._before is None else self._before
+            self.changes += 1
         self.last = now
-        self.changes += 1
-        for name in changes.keys() - edits.keys():
+        for name in made:
             self._see(name, after)
         if edits:
             self._edit(now, edits)
+
+    def _is_edit(self, name: Any, value: Any) -> bool:
+        """Is a change that is met during a run none that the run can have made?"""
+        if self.kind.is_code and _is_code(value):
+            return True
+        return not any(names is None or attribute(name) in names for names in self.runs)
 
     def _edit(self, now: Look, changes: Parts) -> None:
         if self._before is not None:
@@ -196,6 +218,17 @@ def _changes(before: Parts, after: Parts) -> Parts:
     return changed | dict.fromkeys(before.keys() - after.keys(), MISSING)
 
 
+def _with(parts: Parts, others: Parts, names: frozenset[str]) -> Parts:
+    """Parts of which those with these names are taken from others."""
+    kept = {name: value for name, value in parts.items() if attribute(name) not in names}
+    return kept | {name: value for name, value in others.items() if attribute(name) in names}
+
+
+def attribute(name: Any) -> Any:
+    """What code calls a part: `("cell", "count")` of a function is `count`."""
+    return name[1] if isinstance(name, tuple) else name
+
+
 def _is_code(value: Any) -> bool:
     return isinstance(value, (FunctionType, CodeType, type))
 
@@ -249,22 +282,32 @@ def as_before(thing: Any) -> Any:
 
 
 @contextmanager
-def running(things: Iterable[Tracked], changed: list[str]) -> Iterator[None]:
-    """Take what changes meanwhile for changes of the run; put the labels of it into `changed`."""
+def running(things: Iterable[tuple[Tracked, Names]], changed: list[str]) -> Iterator[None]:
+    """Take what changes meanwhile for changes of the run.
+
+    The labels of things that no run had changed before are put into `changed`.
+    """
     things = list(things)
     with lock:
-        before = [each.changes for each in things]
-        for each in things:
-            each.runs += 1
+        before = [each.changes for each, _ in things]
+        for each, names in things:
+            each.runs.append(names)
     try:
         yield
     finally:
         with lock:
-            for each, count in zip(things, before, strict=True):
+            for (each, names), count in zip(things, before, strict=True):
                 with suppress(Exception):  # the function has run: its value matters more
                     each.settle()
                 if each.changes != count:
-                    changed.append(each.label)
-                    if each.is_global:  # it outlives the functions that know of it now
-                        _kept[each.key] = each
-                each.runs -= 1
+                    _note(each, changed)
+                each.runs.remove(names)
+
+
+def _note(known: Tracked, changed: list[str]) -> None:
+    """Note that a run has changed a thing; it is told of once."""
+    if not known.is_told:
+        changed.append(known.label)
+        known.is_told = True
+    if known.is_global:  # it outlives the functions that know of it now
+        _kept[known.key] = known

@@ -12,8 +12,8 @@ from typing import Any
 from persidict_dask._code.inert import is_inert
 from persidict_dask._code.looks import is_fixed
 from persidict_dask._code.places import relative_location
-from persidict_dask._code.state import MISSING
-from persidict_dask._code.uses import READ, use_by_kind
+from persidict_dask._code.state import MISSING, Names
+from persidict_dask._code.uses import READ, WRITTEN, use_by_kind
 from persidict_dask._code.watch import Watches
 from persidict_dask._digest.definitions import Data
 from persidict_dask._digest.frame import frame
@@ -111,8 +111,10 @@ class CodeWalker(Walker):
         token = self.known_class(type(obj))
         if not self.is_by_value(type(obj)):
             return frame(b"inert", token)
-        own = self.before(getattr(obj, "__dict__", {})).items()
-        public = [(k, v) for k, v in own if isinstance(k, str) and k[0] != "_"]
+        own = getattr(obj, "__dict__", {})
+        self.uses.append((own, WRITTEN))  # by the library that is served
+        before = self.before(own).items()
+        public = [(k, v) for k, v in before if isinstance(k, str) and k[0] != "_"]
         return frame(b"inert", token + self.attributes(b"attributes", public))
 
     def members(self, cls: type) -> Mapping[str, Any]:
@@ -214,16 +216,19 @@ class CodeWalker(Walker):
         is_project = self.is_by_value(type(value))
         self.uses.append((value, use_by_kind(value, use, name, is_project=is_project)))
 
-    def close(self) -> set[Any]:
+    def close(self) -> dict[Any, frozenset[str]]:
         """Nothing is met any more; return keys of what has to be seen as it is now, if any."""
         assert self.watches is not None
         return self.watches.close(self._written())
 
-    def _written(self) -> frozenset[Any]:
-        """Keys of the watched things that the code may change."""
+    def _written(self) -> dict[Any, Names]:
+        """Keys of the watched things that the code may change, with the names of the parts.
+
+        Who holds an object may change it all; an attribute may be assigned from everywhere.
+        """
         assert self.watches is not None
         if self.is_dynamic:
-            return self.watches.keys()
+            return dict.fromkeys(self.watches.keys())
         values: list[Any] = []
         for value, use in self.uses:
             if use < READ:
@@ -231,6 +236,8 @@ class CodeWalker(Walker):
         definitions = set(self.watches.definitions())
         for key in definitions:  # what they hold is changed by what they do
             values += self.watches.parts_of(key)
-        found = {*self.watches.reachable(values)} - definitions
-        found |= {key for key in definitions if self.watches.has_part(key, self.stored)}
-        return frozenset(found | (self.assigned & self.watches.keys()))
+        found = {*self.watches.reachable(values)} - definitions | self.assigned
+        named: dict[Any, Names] = {}
+        if self.stored:
+            named = dict.fromkeys(self.watches.with_attributes(), frozenset(self.stored))
+        return named | dict.fromkeys(found & self.watches.keys())

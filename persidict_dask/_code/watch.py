@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import repeat
 from operator import is_
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from persidict_dask._code.looks import content, kind_of, name_in, variable_of
-from persidict_dask._code.state import MISSING, Look, Tracked, lock, running, same, tracked, version
+from persidict_dask._code.state import (
+    MISSING,
+    Look,
+    Names,
+    Tracked,
+    lock,
+    running,
+    same,
+    tracked,
+    version,
+)
+
+NONE: Final[frozenset[str]] = frozenset()
 
 
 @dataclass
@@ -26,14 +39,15 @@ class Watches:
     """What a fingerprint was made of: names, things by the identity of their parts, and contents.
 
     Args:
-        as_is: keys of things that are seen as they are, because nothing here changes them.
+        as_is: keys of things that are seen as they are, but for the parts with these names, because
+            nothing here changes them.
     """
 
-    def __init__(self, as_is: Iterable[Any] = ()) -> None:
-        self._as_is = frozenset(as_is)
+    def __init__(self, as_is: Mapping[Any, frozenset[str]] = MappingProxyType({})) -> None:
+        self._as_is = as_is
         self._things: dict[Any, _Watched] = {}
         self._names: dict[int, tuple[dict[str, Any], list[str]]] = {}
-        self._written: frozenset[Any] = frozenset()
+        self._written: Mapping[Any, Names] = {}
         self._looks: tuple[tuple[Callable[[], Look], Look], ...] = ()
         self._version = -1
 
@@ -57,7 +71,8 @@ class Watches:
             return None
         known = self._watch(id(obj), obj, kind, label)
         known.is_global = known.is_global or is_global
-        return obj if id(obj) in self._as_is else known.shown()
+        names = self._as_is.get(id(obj))
+        return obj if names == NONE else known.shown(names)
 
     def content(self, obj: Any, token: Callable[[], bytes], label: str, *, is_global: bool) -> Any:
         """Watch the content of an object that can only be read again; return its token before."""
@@ -72,15 +87,20 @@ class Watches:
         self._things[key] = _Watched(known, known.last, known.edits)
         return known
 
-    def close(self, written: frozenset[Any]) -> set[Any]:
+    def close(self, written: Mapping[Any, Names]) -> dict[Any, frozenset[str]]:
         """Take note of what the code may change; return what was shown as before, but is read only.
 
-        That has to be seen as it is.
+        That has to be seen as it is, but for the parts with these names.
         """
         self._written = written
         self._look_again()
-        changed = {key for key, watched in self._things.items() if watched.known.is_changed}
-        return changed - written - self._as_is
+        found = {}
+        for key, watched in self._things.items():
+            names, seen = written.get(key, NONE), self._as_is.get(key)
+            is_seen = seen is not None and (names is None or names <= seen)
+            if names is not None and not is_seen and watched.known.is_changed(names):
+                found[key] = names | (seen or NONE)
+        return found
 
     def hold(self) -> bool:
         """Is everything as it was, but for what runs have changed?"""
@@ -134,12 +154,13 @@ class Watches:
             return same(now, watched.seen)
         with lock:
             known.settle()
-            watched.seen = known.last
-            return watched.edits == known.edits
+            before, watched.seen = watched.seen, known.last
+            return watched.edits == known.edits and known.keeps(before, self._written[key])
 
     def running(self, changed: list[str]) -> AbstractContextManager[None]:
         """Take what changes meanwhile for changes of a run; put the labels of it into `changed`."""
-        return running((self._things[key].known for key in self._written), changed)
+        things = ((self._things[key].known, names) for key, names in self._written.items())
+        return running(things, changed)
 
     def variable(self, name: str) -> None:
         """Watch a variable of the environment."""
@@ -147,7 +168,7 @@ class Watches:
 
     def is_changed(self, obj: Any) -> bool:
         """Has a run changed a watched object?"""
-        return self._things[id(obj)].known.is_changed and id(obj) not in self._as_is
+        return self._things[id(obj)].known.is_changed() and id(obj) not in self._as_is
 
     def keys(self) -> frozenset[Any]:
         """Keys of all things."""
@@ -156,6 +177,10 @@ class Watches:
     def definitions(self) -> Iterator[Any]:
         """Keys of functions and classes."""
         return (key for key, watched in self._things.items() if watched.known.kind.is_code)
+
+    def with_attributes(self) -> Iterator[Any]:
+        """Keys of things that have attributes: functions, classes and instances."""
+        return (key for key, watched in self._things.items() if watched.known.kind.has_attributes)
 
     def parts(self, obj: Any) -> Look:
         """What is inside of a thing, or of a tuple; nothing for others."""
@@ -179,12 +204,6 @@ class Watches:
     def parts_of(self, key: Any) -> Look:
         """What is inside of the thing with a key."""
         return self._things[key].seen
-
-    def has_part(self, key: Any, names: set[str]) -> bool:
-        """Has a function or class a part of one of these names?"""
-        watched = self._things[key]
-        parts = watched.known.kind.parts(watched.seen)
-        return not names.isdisjoint(part[1] if isinstance(part, tuple) else part for part in parts)
 
     def reachable(self, values: Iterable[Any]) -> Iterator[Any]:
         """Keys of the things among values and all that is inside of them."""

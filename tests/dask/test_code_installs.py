@@ -142,7 +142,7 @@ def keys_of_scripts(version: int) -> dict[str, list[str]]:
     for name, text in sources(version).items():
         namespace: dict[str, object] = {"__name__": "__main__", "__package__": None}
         sys.modules["__main__"].__dict__["SCRIPTS"] = namespace
-        exec(compile(text, f"{name}.py", "exec"), namespace)
+        exec(compile(text, f"{name}.py", "exec", dont_inherit=True), namespace)
         found[name] = key_of(namespace["f"])
     return found
 

@@ -17,7 +17,7 @@ from persidict import FileDirDict, io_retry
 from persidict_dask import _store_retry
 from persidict_dask._flights import in_thread
 from persidict_dask._heartbeat import Heart
-from persidict_dask._stats import stats_of
+from persidict_dask._savings import stats_of
 from persidict_dask.retries import CircuitBreaker, RetryBudget, RetryPolicy
 
 QUICK = RetryPolicy(attempts=4, wait=wait_none())
