@@ -19,6 +19,7 @@ from persidict_dask._code.reads import (
     Read,
     assigned_in,
     importing,
+    mentioned_in,
     names_in,
     reads_of,
     stored_in,
@@ -47,6 +48,7 @@ def function_token(walker: CodeWalker, f: types.FunctionType) -> bytes:
     walker.name("function", name, f.__code__)
     walker.is_dynamic |= not _DYNAMIC.isdisjoint(names_in(f.__code__))
     walker.stored |= stored_in(f.__code__)
+    walker.read |= mentioned_in(f.__code__)
     walker.assigned |= {("name", id(f.__globals__), each) for each in assigned_in(f.__code__)}
     reads = reads_of(f.__code__)
     parts = (

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from persidict_dask._code.flow import flow_token
 from persidict_dask._code.methods import method_token
-from persidict_dask._code.state import as_before
+from persidict_dask._code.state import Fixed, as_before
 from persidict_dask._code.uses import WRITTEN
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._code.watch import Watches
@@ -109,7 +109,7 @@ def _fingerprint(
     That is what the settings of persisted functions on the way are, and what the code only reads
     of what runs of other functions have changed.
     """
-    as_is: dict[Any, frozenset[str]] = {}
+    as_is: dict[Any, Fixed] = {}
     while True:
         walker = CodeWalker(*settings, Watches(as_is))
         token = _token(walker, function, owner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from itertools import chain
 from types import CodeType
 from typing import Final, NamedTuple
 
@@ -86,6 +87,17 @@ def stored_in(code: CodeType) -> frozenset[str]:
         for one in codes_of(code)
         for step in meaningful(one)
         if step.name in ("STORE_ATTR", "DELETE_ATTR", "STORE_DEREF", "DELETE_DEREF")
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def mentioned_in(code: CodeType) -> frozenset[str]:
+    """All names and texts in a function's code and the code nested in it."""
+    return frozenset(
+        text
+        for one in codes_of(code)
+        for text in chain(one.co_names, one.co_varnames, one.co_freevars, one.co_consts)
+        if isinstance(text, str)
     )
 
 

@@ -21,8 +21,8 @@ MISSING: Final = object()
 
 Look: TypeAlias = tuple[Any, ...]
 Parts: TypeAlias = dict[Any, Any]
-Names: TypeAlias = frozenset[str] | None
-"""Names of the parts that a run may change; `None`: any."""
+Fixed: TypeAlias = frozenset[str] | None
+"""Names of the parts of a thing that code reads and does not assign; `None`: all."""
 
 lock = threading.RLock()
 """Held while what is known of things changes; never while they are looked at."""
@@ -76,7 +76,7 @@ class Tracked:
         self.last = kind.look()
         self.edits = 0
         self.changes = 0  # by runs
-        self.runs: list[Names] = []  # those under way, by the names of the parts they may change
+        self.runs: list[Fixed] = []  # those under way, by what they leave as it is
         self.is_told = False
         self.made: dict[Any, list[tuple[Callable[[], Look], Look]]] = {}
         self._before: Parts | None = None  # as `last`, until a run has changed something
@@ -90,26 +90,22 @@ class Tracked:
         """Is that what this is known of?"""
         return self._thing() is thing
 
-    def is_changed(self, names: Names = frozenset()) -> bool:
-        """Has a run changed parts of the thing besides these?"""
-        if self._before is None or names is None:
+    def is_changed(self, fixed: Fixed = None) -> bool:
+        """Has a run changed any of these parts of the thing?"""
+        if self._before is None:
             return False
-        changes = _changes(self._before, self._parts(self.last))
-        return not all(attribute(name) in names for name in changes)
+        return _is_any(_changes(self._before, self._parts(self.last)), fixed)
 
-    def keeps(self, before: Look, names: Names) -> bool:
-        """Are all parts but those with these names the same as in an earlier look?"""
-        if names is None:
-            return True
-        changes = _changes(self._parts(before), self._parts(self.last))
-        return all(attribute(name) in names for name in changes)
+    def keeps(self, before: Look, fixed: Fixed) -> bool:
+        """Are these parts the same as in an earlier look?"""
+        return not _is_any(_changes(self._parts(before), self._parts(self.last)), fixed)
 
-    def shown(self, names: Names = None) -> Any:
-        """The thing with these parts as they were before runs changed them, edits included."""
+    def shown(self, fixed: frozenset[str] = frozenset()) -> Any:
+        """The thing as it was before runs changed it, edits included, with these parts as now."""
         with lock:
             before = None if self._before is None else dict(self._before)
-            if before is not None and names is not None:
-                before = _with(self._parts(self.last), before, names)
+            if before is not None and fixed:
+                before = _with(before, self._parts(self.last), fixed)
         if before is not None:
             return self.kind.copy(before)
         return self.kind.copy(self._parts(self.last)) if self.kind.is_data else self._thing()
@@ -155,7 +151,7 @@ class Tracked:
         """Is a change that is met during a run none that the run can have made?"""
         if self.kind.is_code and _is_code(value):
             return True
-        return not any(names is None or attribute(name) in names for names in self.runs)
+        return all(_is_any((name,), fixed) for fixed in self.runs)
 
     def _edit(self, now: Look, changes: Parts) -> None:
         if self._before is not None:
@@ -218,13 +214,18 @@ def _changes(before: Parts, after: Parts) -> Parts:
     return changed | dict.fromkeys(before.keys() - after.keys(), MISSING)
 
 
+def _is_any(names: Iterable[Any], fixed: Fixed) -> bool:
+    """Is any of the parts with these names fixed?"""
+    return any(fixed is None or _attribute(name) in fixed for name in names)
+
+
 def _with(parts: Parts, others: Parts, names: frozenset[str]) -> Parts:
     """Parts of which those with these names are taken from others."""
-    kept = {name: value for name, value in parts.items() if attribute(name) not in names}
-    return kept | {name: value for name, value in others.items() if attribute(name) in names}
+    kept = {name: value for name, value in parts.items() if _attribute(name) not in names}
+    return kept | {name: value for name, value in others.items() if _attribute(name) in names}
 
 
-def attribute(name: Any) -> Any:
+def _attribute(name: Any) -> Any:
     """What code calls a part: `("cell", "count")` of a function is `count`."""
     return name[1] if isinstance(name, tuple) else name
 
@@ -282,7 +283,7 @@ def as_before(thing: Any) -> Any:
 
 
 @contextmanager
-def running(things: Iterable[tuple[Tracked, Names]], changed: list[str]) -> Iterator[None]:
+def running(things: Iterable[tuple[Tracked, Fixed]], changed: list[str]) -> Iterator[None]:
     """Take what changes meanwhile for changes of the run.
 
     The labels of things that no run had changed before are put into `changed`.
@@ -290,18 +291,18 @@ def running(things: Iterable[tuple[Tracked, Names]], changed: list[str]) -> Iter
     things = list(things)
     with lock:
         before = [each.changes for each, _ in things]
-        for each, names in things:
-            each.runs.append(names)
+        for each, fixed in things:
+            each.runs.append(fixed)
     try:
         yield
     finally:
         with lock:
-            for (each, names), count in zip(things, before, strict=True):
+            for (each, fixed), count in zip(things, before, strict=True):
                 with suppress(Exception):  # the function has run: its value matters more
                     each.settle()
                 if each.changes != count:
                     _note(each, changed)
-                each.runs.remove(names)
+                each.runs.remove(fixed)
 
 
 def _note(known: Tracked, changed: list[str]) -> None:

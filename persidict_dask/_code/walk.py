@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePath
 from types import FunctionType
-from typing import Any
+from typing import Any, Final
 
 from persidict_dask._code.inert import is_inert
 from persidict_dask._code.looks import is_fixed
 from persidict_dask._code.places import relative_location
-from persidict_dask._code.state import MISSING, Names
+from persidict_dask._code.state import MISSING, Fixed
 from persidict_dask._code.uses import READ, WRITTEN, use_by_kind
 from persidict_dask._code.watch import Watches
 from persidict_dask._digest.definitions import Data
@@ -33,6 +33,9 @@ from persidict_dask._origin import (
 
 DEFINITIONS: Table[CodeWalker] = Table()
 """Functions, classes, modules and the like: what gives their tokens imports the walk."""
+
+_STRUCTURE: Final = ("__bases__", "__code__", "__defaults__")
+"""Parts of functions and classes that every use of them reads."""
 
 
 class CodeWalker(Walker):
@@ -55,6 +58,7 @@ class CodeWalker(Walker):
         self.more_ignored: set[str] = set()
         self.uses: list[tuple[Any, int]] = []
         self.assigned: set[Any] = set()
+        self.read = set(_STRUCTURE)
         self.stored: set[str] = set()
         self.is_dynamic = False
         self.hidden: frozenset[type] = frozenset()
@@ -216,19 +220,19 @@ class CodeWalker(Walker):
         is_project = self.is_by_value(type(value))
         self.uses.append((value, use_by_kind(value, use, name, is_project=is_project)))
 
-    def close(self) -> dict[Any, frozenset[str]]:
+    def close(self) -> dict[Any, Fixed]:
         """Nothing is met any more; return keys of what has to be seen as it is now, if any."""
         assert self.watches is not None
         return self.watches.close(self._written())
 
-    def _written(self) -> dict[Any, Names]:
-        """Keys of the watched things that the code may change, with the names of the parts.
+    def _written(self) -> dict[Any, frozenset[str]]:
+        """Keys of the watched things that the code may change, with parts that it only reads.
 
-        Who holds an object may change it all; an attribute may be assigned from everywhere.
+        Who holds an object may change all of it; an attribute may be assigned from everywhere.
         """
         assert self.watches is not None
         if self.is_dynamic:
-            return dict.fromkeys(self.watches.keys())
+            return dict.fromkeys(self.watches.keys(), frozenset())
         values: list[Any] = []
         for value, use in self.uses:
             if use < READ:
@@ -237,7 +241,8 @@ class CodeWalker(Walker):
         for key in definitions:  # what they hold is changed by what they do
             values += self.watches.parts_of(key)
         found = {*self.watches.reachable(values)} - definitions | self.assigned
-        named: dict[Any, Names] = {}
-        if self.stored:
-            named = dict.fromkeys(self.watches.with_attributes(), frozenset(self.stored))
-        return named | dict.fromkeys(found & self.watches.keys())
+        open_to_all = self.watches.with_attributes() if self.stored else ()
+        fixed = frozenset(self.read - self.stored)
+        return dict.fromkeys(open_to_all, fixed) | dict.fromkeys(
+            found & self.watches.keys(), frozenset()
+        )

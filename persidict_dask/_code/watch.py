@@ -15,8 +15,8 @@ from typing import Any, Final
 from persidict_dask._code.looks import content, kind_of, name_in, variable_of
 from persidict_dask._code.state import (
     MISSING,
+    Fixed,
     Look,
-    Names,
     Tracked,
     lock,
     running,
@@ -25,7 +25,7 @@ from persidict_dask._code.state import (
     version,
 )
 
-NONE: Final[frozenset[str]] = frozenset()
+_NONE: Final[frozenset[str]] = frozenset()
 
 
 @dataclass
@@ -39,15 +39,15 @@ class Watches:
     """What a fingerprint was made of: names, things by the identity of their parts, and contents.
 
     Args:
-        as_is: keys of things that are seen as they are, but for the parts with these names, because
-            nothing here changes them.
+        as_is: keys of things of which these parts are seen as they are, because nothing here
+            changes them.
     """
 
-    def __init__(self, as_is: Mapping[Any, frozenset[str]] = MappingProxyType({})) -> None:
+    def __init__(self, as_is: Mapping[Any, Fixed] = MappingProxyType({})) -> None:
         self._as_is = as_is
         self._things: dict[Any, _Watched] = {}
         self._names: dict[int, tuple[dict[str, Any], list[str]]] = {}
-        self._written: Mapping[Any, Names] = {}
+        self._written: Mapping[Any, frozenset[str]] = {}
         self._looks: tuple[tuple[Callable[[], Look], Look], ...] = ()
         self._version = -1
 
@@ -71,8 +71,8 @@ class Watches:
             return None
         known = self._watch(id(obj), obj, kind, label)
         known.is_global = known.is_global or is_global
-        names = self._as_is.get(id(obj))
-        return obj if names == NONE else known.shown(names)
+        fixed = self._as_is.get(id(obj), _NONE)
+        return obj if fixed is None else known.shown(fixed)
 
     def content(self, obj: Any, token: Callable[[], bytes], label: str, *, is_global: bool) -> Any:
         """Watch the content of an object that can only be read again; return its token before."""
@@ -87,19 +87,19 @@ class Watches:
         self._things[key] = _Watched(known, known.last, known.edits)
         return known
 
-    def close(self, written: Mapping[Any, Names]) -> dict[Any, frozenset[str]]:
-        """Take note of what the code may change; return what was shown as before, but is read only.
+    def close(self, written: Mapping[Any, frozenset[str]]) -> dict[Any, Fixed]:
+        """Take note of what the code may change, and of which parts it leaves as they are.
 
-        That has to be seen as it is, but for the parts with these names.
+        Returns what was shown as before, but is only read: that has to be seen as it is.
         """
         self._written = written
         self._look_again()
         found = {}
         for key, watched in self._things.items():
-            names, seen = written.get(key, NONE), self._as_is.get(key)
-            is_seen = seen is not None and (names is None or names <= seen)
-            if names is not None and not is_seen and watched.known.is_changed(names):
-                found[key] = names | (seen or NONE)
+            fixed, seen = written.get(key), self._as_is.get(key, _NONE)
+            is_seen = seen is None or (fixed is not None and fixed <= seen)
+            if not is_seen and watched.known.is_changed(fixed):
+                found[key] = None if fixed is None or seen is None else fixed | seen
         return found
 
     def hold(self) -> bool:
@@ -159,7 +159,7 @@ class Watches:
 
     def running(self, changed: list[str]) -> AbstractContextManager[None]:
         """Take what changes meanwhile for changes of a run; put the labels of it into `changed`."""
-        things = ((self._things[key].known, names) for key, names in self._written.items())
+        things = ((self._things[key].known, fixed) for key, fixed in self._written.items())
         return running(things, changed)
 
     def variable(self, name: str) -> None:

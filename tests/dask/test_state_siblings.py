@@ -250,6 +250,59 @@ RUN_ONCE = {
                 return x
         f = Add()
     """,
+    "the only instance of a class": """
+        class Only:
+            @classmethod
+            def get(cls):
+                if not hasattr(cls, "_only"):
+                    cls._only = cls()
+                return cls._only
+            def add(self, x):
+                return x
+        def f(x):
+            RUNS.append(1)
+            return Only.get().add(x)
+    """,
+    "a count in the class of an object": """
+        class Counted:
+            def __init__(self):
+                type(self).made = getattr(type(self), "made", 0) + 1
+        def f(x):
+            RUNS.append(1)
+            return x if Counted() else 0
+    """,
+    "an object that a library calls": """
+        import weakref
+        class Seen:
+            count = 0
+            def __call__(self, of):
+                self.count += 1
+        class Ended:
+            pass
+        SEEN = Seen()
+        def ended():
+            return weakref.ref(Ended(), SEEN)
+        REFERENCES = []
+        def f(x):
+            RUNS.append(1)
+            REFERENCES.append(weakref.finalize(Ended(), SEEN, 1))
+            return x if SEEN.count else x
+    """,
+    "a handler that counts": """
+        import logging
+        class Counting(logging.Handler):
+            count = 0
+            def emit(self, record):
+                self.count += 1
+        HANDLER = Counting()
+        LOGGER = logging.getLogger("siblings.counting")
+        LOGGER.addHandler(HANDLER)
+        LOGGER.propagate = False
+        def f(x):
+            RUNS.append(1)
+            LOGGER.warning("running")
+            return x if HANDLER.count >= 0 else 0
+    """,
     "a connection that is used outside": """
         import sqlite3
         class Client:
@@ -312,6 +365,57 @@ def test_a_nested_look_hides_no_change():
     outer = persist(store, name="outer")(namespace["outer"])
     with pytest.warns(RuntimeWarning, match=r"outer has changed siblings\.KEPT"):
         outer(1)
+
+
+COUNTERS = """
+    class Stats:
+        mode = 1
+        hits = 0
+    def hit(x):
+        Stats.hits += 1
+        return x
+    def miss(x):
+        Stats.misses = getattr(Stats, "misses", 0) + 1
+        return x * Stats.mode
+    def switch(x):
+        Stats.mode = x
+        return x
+"""
+
+
+def test_functions_that_assign_other_attributes_of_one_class():
+    """Each has its state there; what another one's run assigns, and this one reads, is an edit."""
+    namespace, store = made(COUNTERS), LocalDict()
+    hit, miss, switch = (persist(store, name=n)(namespace[n]) for n in ("hit", "miss", "switch"))
+    for _ in range(2):
+        assert [hit(1), miss(1), hit(1), miss(1)] == [1] * 4
+    assert (namespace["Stats"].hits, namespace["Stats"].misses) == (1, 1)
+    assert (switch(100), miss(1), miss(1)) == (100, 100, 100)
+    assert namespace["Stats"].misses == 2
+    namespace["Stats"].mode = 7
+    assert (hit(1), miss(1), miss(1)) == (1, 7, 7)
+    assert namespace["Stats"].misses == 3
+
+
+def test_what_runs_of_several_functions_change_is_told_once():
+    """By the first one, for each thing that is changed."""
+    namespace = made("""
+        KEPT, OTHERS = [], []
+        def inner(x):
+            KEPT.append(x)
+            return x
+        def outer(x):
+            KEPT.append(x)
+            OTHERS.append(x)
+            return inner(x)
+    """)
+    store = LocalDict()
+    namespace["inner"] = persist(store, name="inner")(namespace["inner"])
+    outer = persist(store, name="outer")(namespace["outer"])
+    with pytest.warns(RuntimeWarning) as told:
+        assert [outer(x) for x in (1, 2, 3)] == [1, 2, 3]
+    assert sum(str(each.message).count("changed siblings.KEPT") for each in told) == 1
+    assert sum("siblings.OTHERS" in str(each.message) for each in told) == 1
 
 
 def test_threads_that_change_what_is_read_raise_nothing():
