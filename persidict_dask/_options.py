@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from persidict_dask._trouble import OnStoreError
@@ -28,7 +28,17 @@ class Options:
     on_store_error: OnStoreError = "warn"
     source: str = ""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Only what was given travels: it goes with every task."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed = {f.name: given[f.name] for f in fields(self) if given[f.name] != f.default}
+        return _made, (changed,)
+
     @property
     def ignored_globals(self) -> tuple[str, ...]:
         """What of `ignore` names globals, as `module.name`."""
         return tuple(name for name in self.ignore if "." in name)
+
+
+def _made(given: dict[str, Any]) -> Options:
+    return Options(**given)

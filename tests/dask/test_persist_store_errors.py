@@ -170,12 +170,17 @@ def test_r4_coroutines_get_their_values_with_one_warning(failing):
 def test_r4_what_is_stored_is_still_a_hit(tmp_path, runs):
     """A folder that became read-only after the first result."""
     name = new_name()
-    persist(FileDirDict(base_dir=str(tmp_path)), name=name, version="1")(lambda x: x)(1)
-    f = persist(Refusing(base_dir=str(tmp_path)), name=name, version="1")(lambda x: runs.append(x))
-    assert f(1) == 1
-    assert recorded(lambda: f(2))[0] is None
-    assert runs == [2]
-    assert f(1) == 1
+
+    def double(x):
+        runs.append(x)
+        return 2 * x
+
+    persist(FileDirDict(base_dir=str(tmp_path)), name=name, version="1")(double)(1)
+    f = persist(Refusing(base_dir=str(tmp_path)), name=name, version="1")(double)
+    assert f(1) == 2
+    assert recorded(lambda: f(2))[0] == 4
+    assert f(1) == 2
+    assert runs == [1, 2]
 
 
 @pytest.mark.parametrize("setting", [{"ttl": 1}, {"validate": lambda value: value != "old"}])

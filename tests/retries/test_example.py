@@ -69,7 +69,6 @@ def test_with_a_budget_a_service_that_fails_gets_fewer_requests(first):
     alone, budget = first.alone, first.budget
     assert 0 < budget.in_outage < alone.in_outage
     assert budget.load.arrived() < alone.load.arrived()
-    assert alone.in_outage > 1.2 * alone.pages_in_outage
 
 
 def test_the_table_tells_both_runs(first):
