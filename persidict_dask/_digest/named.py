@@ -134,20 +134,21 @@ _index = _Index()
 
 
 def _is_open(module: str, loaded: Any) -> bool:
-    spec = getattr(loaded, "__spec__", None) if isinstance(loaded, types.ModuleType) else None
+    is_module = issubclass(type(loaded), types.ModuleType)
+    spec = getattr(loaded, "__spec__", None) if is_module else None
     return known_as(module) == "__main__" or bool(getattr(spec, "_initializing", False))
 
 
 def _named_in(module: str, loaded: Any) -> Iterator[tuple[str, Any]]:
     """The names of a module, and those in the classes that it defines; nothing is loaded by it."""
-    if not isinstance(loaded, types.ModuleType):
+    if not issubclass(type(loaded), types.ModuleType):  # nothing is believed, or run
         return
     for name, value in list(object.__getattribute__(loaded, "__dict__").items()):
         yield name, value
-        if isinstance(value, type) and vars(value).get("__module__") == module:
+        if issubclass(type(value), type) and vars(value).get("__module__") == module:
             yield from ((f"{name}.{key}", part) for key, part in list(vars(value).items()))
-            if isinstance(value, enum.EnumType):
-                members: list[enum.Enum] = list(value)
+            if issubclass(type(value), enum.EnumType):
+                members: list[enum.Enum] = list(value._member_map_.values())
                 yield from ((f"{name}.{one._name_}._value_", one._value_) for one in members)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from contextlib import suppress
 
 import pytest
 from distributed import Client, LocalCluster
@@ -20,13 +21,16 @@ def cluster(**settings):
 
 
 @pytest.fixture(scope="module")
-def closed():
+def closed(tmp_path_factory):
     """A client that is closed, and what it had installed."""
     with cluster() as made:
         client = Client(made)
-        installed = install(client, stores={"state": FileDirDict(base_dir="state")})
+        store = FileDirDict(base_dir=str(tmp_path_factory.mktemp("closed")))
+        installed = install(client, stores={"of a closed client": store})
         client.close()
-    return client, installed
+    yield client, installed
+    with suppress(RuntimeError):
+        installed.uninstall()
 
 
 ASKED = {
@@ -43,11 +47,11 @@ def test_d11_a_closed_client(closed, what):
 
 
 def test_d11_uninstalling_through_a_closed_client_forgets_what_this_process_was_told(closed):
-    assert worker_store("state") is not None
+    assert worker_store("of a closed client") is not None
     with pytest.raises(RuntimeError, match="client is closed"):
         closed[1].uninstall()
     with pytest.raises(KeyError, match=r"install\(client"):
-        worker_store("state")
+        worker_store("of a closed client")
 
 
 @pytest.mark.parametrize("what", ASKED)
@@ -58,14 +62,14 @@ def test_d11_what_is_no_client(what, client):
 
 
 @pytest.mark.parametrize("what", ASKED)
-def test_d11_a_client_that_was_not_awaited(what):
+def test_d11_a_client_that_was_not_awaited(what, tmp_path):
     async def main():
         async with cluster(asynchronous=True) as made:
             client = Client(made, asynchronous=True)
             with pytest.raises(RuntimeError, match="await it first"):
                 ASKED[what](client)
             async with client:
-                installed = await install(client, stores={"state": "state"})
+                installed = await install(client, stores={"state": tmp_path})
                 assert (await stats(client)).is_cluster
                 await installed.uninstall()
 

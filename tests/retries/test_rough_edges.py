@@ -394,10 +394,10 @@ def test_install_refuses_in_words(client, settings, told):
 
 def test_what_was_installed_here_can_be_taken_back_after_the_client_was_closed(tmp_path):
     with one_place() as client:
-        installed = install(client, stores={"state": tmp_path}, retry=TWICE)
+        installed = install(client, stores={"taken back": tmp_path}, retry=TWICE)
         assert default_policy() is TWICE
     with suppress(Exception):  # the cluster is gone
         installed.uninstall()
     assert default_policy() is None
     with pytest.raises(KeyError):
-        worker_store("state")
+        worker_store("taken back")
