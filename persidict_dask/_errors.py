@@ -21,7 +21,7 @@ class ResultMismatchError(MutationPolicyError):
 class UnstableKeyError(TypeError):
     """A value or a function has no content that is the same in every process.
 
-    `path` leads to the culprit (`args[1]['callback'].lock`), `reason` says what is wrong with it.
+    `path` leads to the object (`args[1]['callback'].lock`), `reason` says what is wrong with it.
     """
 
     def __init__(self, reason: str, path: str = "") -> None:
