@@ -6,6 +6,7 @@ import builtins
 import contextlib
 import importlib
 import importlib.util
+import sys
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -25,13 +26,14 @@ from persidict_dask._code.reads import (
     stored_in,
 )
 from persidict_dask._code.state import MISSING
-from persidict_dask._code.uses import WRITTEN
+from persidict_dask._code.uses import LOOKING, WRITTEN
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._digest.frame import frame, frame_all
 from persidict_dask._digest.walk import SCALARS
 from persidict_dask._errors import UnstableKeyError
 from persidict_dask._origin import PROJECT, find, module_of, origin_of
 
+_IGNORED: Final = b"ignored 0:"
 _IMPORTERS: Final = (importlib.import_module, builtins.__import__)
 _CACHES: Final = frozenset({"cache_token", "dispatch_cache"})  # of functools.singledispatch
 _DYNAMIC: Final = frozenset(
@@ -50,7 +52,7 @@ def function_token(walker: CodeWalker, f: types.FunctionType) -> bytes:
     walker.stored |= stored_in(f.__code__)
     walker.read |= mentioned_in(f.__code__)
     walker.assigned |= {("name", id(f.__globals__), each) for each in assigned_in(f.__code__)}
-    reads = reads_of(f.__code__)
+    reads = _reads(f)
     parts = (
         flow_token(f.__code__),
         frame_all(b"defaults", _defaults(walker, f, name)),
@@ -60,6 +62,14 @@ def function_token(walker: CodeWalker, f: types.FunctionType) -> bytes:
         frame_all(b"accessors", map(walker.token, accessors_in(names_in(f.__code__), walker))),
     )
     return frame_all(b"function", parts)
+
+
+def _reads(f: types.FunctionType) -> tuple[Read, ...]:
+    """What a function reads; what is called like a built-in function may change its argument."""
+    reads = reads_of(f.__code__)
+    if LOOKING.isdisjoint(f.__globals__.keys() & names_in(f.__code__)):
+        return reads
+    return tuple(read._replace(uses=(WRITTEN,) * len(read.uses)) for read in reads)
 
 
 def _library_function(walker: CodeWalker, f: types.FunctionType) -> bytes:
@@ -108,20 +118,48 @@ def _cells(
 
 
 def _read(walker: CodeWalker, read: Read, f: types.FunctionType) -> bytes:
-    label = str(read).encode()
+    token = _seen(walker, read, f)
+    if not token:
+        return b""
+    asked = b"" if token == _IGNORED else _asked(walker, read, f)
+    return frame(b"read", str(read).encode()) + token + asked
+
+
+def _seen(walker: CodeWalker, read: Read, f: types.FunctionType) -> bytes:
+    """Token of what a read leads to; empty for a variable of the closure, which counts there."""
     if read.binding is not None:
-        return frame(b"read", label) + _imported(walker, read, read.binding, f)
+        return _imported(walker, read, read.binding, f)
     if read.is_free:
         value = _free(f, read.name)
-        is_seen = not isinstance(value, types.ModuleType)
-        return b"" if is_seen else frame(b"read", label) + _followed(walker, value, read, 0)
-    token = _global(walker, f.__globals__, read, assigned_in(f.__code__))
-    if any(f.__globals__.get(read.name) is each for each in _IMPORTERS):
-        imports = (_imported(walker, read, importing(module), f) for module in read.items)
-        token += b"".join(imports)
-    if read.imports and isinstance(module := f.__globals__.get(read.name), str):
-        token += _imported(walker, read, importing(module), f)
-    return frame(b"read", label) + token
+        return _followed(walker, value, read, 0) if isinstance(value, types.ModuleType) else b""
+    return _global(walker, f.__globals__, read, assigned_in(f.__code__))
+
+
+def _asked(walker: CodeWalker, read: Read, f: types.FunctionType) -> bytes:
+    """Token of the modules, or variables of the environment, that code asks for by their names."""
+    texts = map(f.__globals__.get, read.keys)
+    items = (*read.items, *(text for text in texts if isinstance(text, str)))
+    holder = _holder(read, f) if items else None
+    if any(holder is each for each in _IMPORTERS):
+        return b"".join(_imported(walker, read, importing(module), f) for module in items)
+    return variables_token(holder, items, walker.watches)
+
+
+def _holder(read: Read, f: types.FunctionType) -> Any:
+    """The first thing on the chain of a read that is no module."""
+    chain = read.chain
+    if read.binding is not None:
+        holder: Any = sys.modules.get(read.binding.module)
+        chain = (*filter(None, (read.binding.attribute,)), *chain)
+    elif read.is_free:
+        holder = _free(f, read.name)
+    else:
+        holder = f.__globals__.get(read.name, getattr(builtins, read.name, None))
+    for name in chain:
+        if not isinstance(holder, types.ModuleType):
+            break
+        holder = getattr(holder, name, None)
+    return holder
 
 
 def _free(f: types.FunctionType, name: str) -> Any:
@@ -139,7 +177,7 @@ def _global(
         return b"incidental 0:"
     name = f"{namespace.get('__name__', '__main__')}.{read.name}"
     if walker.is_ignored(name):
-        return b"ignored 0:"
+        return _IGNORED
     value = _named(walker, namespace, read.name, name)
     if value is MISSING:
         is_built_in = hasattr(builtins, read.name)
@@ -147,8 +185,8 @@ def _global(
     if isinstance(value, types.ModuleType):
         return _followed(walker, value, read, 0)
     try:
-        apart = variables_token(value, read, walker.watches) or relative_location(value, namespace)
-        return apart or _value(walker, "global", name, value, read, namespace)
+        located = relative_location(value, namespace)
+        return located or _value(walker, "global", name, value, read, namespace)
     except UnstableKeyError:
         if read.name in assigned:  # the function keeps there what it wants
             walker.forget(value)
@@ -167,13 +205,12 @@ def _followed(walker: CodeWalker, value: Any, read: Read, done: int) -> bytes:
     """Token of the first thing on a chain of attributes that is not a module."""
     for at, name in enumerate(read.chain[done:], done):
         if not walker.is_by_value(value):
-            variables = variables_token(value, read._replace(chain=read.chain[at:]), walker.watches)
-            return walker.library(value, ".".join(read.chain[at:])) + variables
+            return walker.library(value, ".".join(read.chain[at:]))
         if name in INCIDENTAL:
             return b"incidental 0:"
         label = f"{value.__name__}.{name}"
         if walker.is_ignored(label):
-            return b"ignored 0:"
+            return _IGNORED
         if read.stores and at == len(read.chain) - 1:
             walker.assigned.add(("name", id(vars(value)), name))
         hook = vars(value).get("__getattr__") if name not in vars(value) else None
@@ -226,7 +263,7 @@ def _value(
     if value is MISSING:
         return b"missing 0:"
     if walker.is_ignored(name):
-        return b"ignored 0:"
+        return _IGNORED
     if not isinstance(value, (types.FunctionType, type, types.ModuleType)):
         walker.name(kind, name, value)
     walker.use(value, *(read.first_use if read is not None else (WRITTEN, None)))

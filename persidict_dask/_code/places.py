@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import pathlib
-import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from persidict_dask._code.reads import Read
 from persidict_dask._code.watch import Watches
 from persidict_dask._digest.frame import frame, frame_all
 
@@ -19,19 +17,14 @@ INCIDENTAL: Final = frozenset(
 """Globals that say what a module is called and where it is, which does not count."""
 
 
-def variables_token(value: Any, read: Read, watches: Watches | None) -> bytes:
-    """Token of the variables of the environment that code names; empty if it reads none."""
-    holder = value
-    for name in read.chain:
-        if holder is os.environ or not isinstance(holder, types.ModuleType):
-            break
-        holder = getattr(holder, name, None)
-    if not read.items or (holder is not os.environ and holder is not os.getenv):
+def variables_token(holder: Any, names: Iterable[str], watches: Watches | None) -> bytes:
+    """Token of the variables with these names; empty if it is not the environment that is asked."""
+    if holder is not os.environ and holder is not os.getenv:
         return b""
     if watches is not None:
-        for name in read.items:
+        for name in names:
             watches.variable(name)
-    return frame_all(b"variables", map(_variable, read.items))
+    return frame_all(b"variables", map(_variable, names))
 
 
 def _variable(name: str) -> bytes:

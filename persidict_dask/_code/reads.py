@@ -34,7 +34,7 @@ class Read(NamedTuple):
     uses: tuple[int, ...] = (WRITTEN,)
     stores: bool = False  # the last attribute is assigned or deleted
     items: tuple[str, ...] = ()  # texts that are asked for: `environ["HOME"]`
-    imports: bool = False  # what the name stands for is the name of a module that is imported
+    keys: tuple[str, ...] = ()  # names of globals that are asked for: `environ[KEY]`
 
     @property
     def first_use(self) -> tuple[int, str | None]:
@@ -49,7 +49,6 @@ _GLOBAL: Final = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBA
 _FREE: Final = frozenset({"LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"})
 _LOCAL: Final = frozenset({"LOAD_FAST", "LOAD_FAST_AND_CLEAR"})
 _STORES: Final = frozenset({"STORE_FAST", "STORE_DEREF", "STORE_GLOBAL", "STORE_NAME"})
-_IMPORTERS: Final = frozenset({"import_module", "__import__"})
 _ATTRIBUTE: Final = frozenset({"LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "DELETE_ATTR"})
 
 
@@ -64,7 +63,6 @@ def reads_of(code: CodeType) -> tuple[Read, ...]:
     reads = [read for one in codes for read in _reads(one, code, bound)]
     used = {read.name for read in reads}
     reads += [Read(name, (), binding=to) for name, to in imports if name not in used]
-    reads += [read for one in codes for read in _computed_imports(one)]
     return tuple(sorted(_united(reads), key=repr))
 
 
@@ -111,12 +109,13 @@ def _united(reads: list[Read]) -> Iterator[Read]:
     """One read for those of one name and chain, with all that is done there."""
     found: dict[Read, Read] = {}
     for read in reads:
-        bare = read._replace(uses=(), stores=False, items=())
+        bare = read._replace(uses=(), stores=False, items=(), keys=())
         known = found.get(bare, read)
         uses = tuple(map(min, known.uses, read.uses))
         items = tuple(sorted({*known.items, *read.items}))
+        keys = tuple(sorted({*known.keys, *read.keys}))
         stores = known.stores or read.stores
-        found[bare] = read._replace(uses=uses, stores=stores, items=items)
+        found[bare] = read._replace(uses=uses, stores=stores, items=items, keys=keys)
     return iter(found.values())
 
 
@@ -158,15 +157,23 @@ def _read(name: str, steps: list[Step], at: int) -> Read:
     stores = steps[end].name in ("STORE_ATTR", "DELETE_ATTR")
     uses = [use_of(steps, taken) for taken in range(at, end)]
     uses.append(WRITTEN if stores else use_of(steps, end))
-    item = _text_at(steps, end + 1)
-    items = (item,) if item is not None else ()
-    return Read(name, chain, uses=tuple(uses), stores=stores, items=items)
+    asked = at - 1 if steps[end + 1].name == "CONTAINS_OP" else end + 1
+    item, key = _text_at(steps, asked), _global_at(steps, asked)
+    items, keys = (tuple(filter(None, (found,))) for found in (item, key))
+    return Read(name, chain, uses=tuple(uses), stores=stores, items=items, keys=keys)
 
 
 def _text_at(steps: list[Step], at: int) -> str | None:
     """The text that is loaded at a position, if a constant one is."""
-    argument = steps[at].argument if at < len(steps) and steps[at].is_constant else None
+    is_there = 0 <= at < len(steps) and steps[at].is_constant
+    argument = steps[at].argument if is_there else None
     return argument if isinstance(argument, str) else None
+
+
+def _global_at(steps: list[Step], at: int) -> str | None:
+    """The name of the global that is loaded at a position, if one is."""
+    is_global = 0 <= at < len(steps) and steps[at].name == "LOAD_GLOBAL"
+    return steps[at].argument[0] if is_global else None
 
 
 def _chain(steps: list[Step], at: int) -> tuple[str, ...]:
@@ -191,19 +198,6 @@ def _imports(steps: list[Step]) -> Iterator[tuple[str, Import]]:
                 yield from _from_imports(steps, at + 1, Import(level, step.argument))
             else:
                 yield _plain_import(steps, at + 1, Import(level, step.argument))
-
-
-def _computed_imports(code: CodeType) -> Iterator[Read]:
-    """Imports by a function, of a module that is named by a constant or by a global."""
-    steps = meaningful(code)
-    for at, step in enumerate(steps):
-        if step.name in _GLOBAL | _ATTRIBUTE and attribute_of(step) in _IMPORTERS:
-            module = _text_at(steps, at + 1)
-            following = steps[at + 1]
-            if module:
-                yield Read(module, (), binding=importing(module))
-            elif following.name == "LOAD_GLOBAL":
-                yield Read(following.argument[0], (), imports=True)
 
 
 def importing(module: str) -> Import:

@@ -20,12 +20,13 @@ READ: Final = 99  # the object and all inside of it stay as they are
 
 _METHODS: Final = frozenset({"get", "keys", "values", "items", "copy", "index", "count"})
 """Methods of built-in containers that only read."""
-_FUNCTIONS: Final = frozenset(
+LOOKING: Final = frozenset(
     {
         "abs", "all", "any", "bool", "float", "int", "isinstance", "len", "max", "min", "repr",
         "round", "sorted", "str", "sum", "vars",
     }
 )  # fmt: skip
+"""Built-in functions that leave their argument as it is."""
 _CONTAINERS: Final = (dict, list, set, deque, bytearray)
 _SLOTS: Final = (GetSetDescriptorType, MemberDescriptorType)
 _GIVE_BACK: Final = frozenset({"max", "min", "sorted"})  # what is inside, which may be changed
@@ -131,6 +132,4 @@ def _is_looked_at(steps: list[Step], start: int, here: int) -> bool:
         here += 1
     is_call = steps[here].name == "CALL" and steps[here].argument == 1
     before = steps[start - 1]
-    return (
-        is_call and start > 0 and before.name == "LOAD_GLOBAL" and before.argument[0] in _FUNCTIONS
-    )
+    return is_call and start > 0 and before.name == "LOAD_GLOBAL" and before.argument[0] in LOOKING

@@ -31,7 +31,8 @@ def refuse(obj: Any, because: str) -> UnstableKeyError:
     name = (
         cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
     )
-    return UnstableKeyError(f"a {name} has no stable content ({because}); {_ADVICE}")
+    article = "an" if name[0] in "aeiou" else "a"
+    return UnstableKeyError(f"{article} {name} has no stable content ({because}); {_ADVICE}")
 
 
 def reduced(walker: Walker, obj: Any) -> bytes:

@@ -113,6 +113,59 @@ EDITS = {
         """,
         "os.environ['MODE_OF_A_TEST'] = '100'",
     ),
+    "a variable of the environment that a global names": (
+        """
+        import os
+        os.environ["MODE_OF_A_TEST"] = "1"
+        KEY = "MODE_OF_A_TEST"
+        def f(x):
+            return int(os.environ[KEY])
+        """,
+        "os.environ['MODE_OF_A_TEST'] = '100'",
+    ),
+    "another variable that a global names": (
+        """
+        import os
+        os.environ |= {"MODE_OF_A_TEST": "1", "MODE_OF_OTHERS": "2"}
+        KEY = "MODE_OF_A_TEST"
+        def f(x):
+            return int(os.getenv(KEY, "7"))
+        """,
+        "KEY = 'MODE_OF_OTHERS'",
+    ),
+    "a variable that is asked for after an import inside": (
+        """
+        import os
+        os.environ["MODE_OF_A_TEST"] = "1"
+        def f(x):
+            import os
+            from os import environ
+            return int(environ.get("MODE_OF_A_TEST")) + int(os.environ["MODE_OF_A_TEST"])
+        """,
+        "os.environ['MODE_OF_A_TEST'] = '100'",
+    ),
+    "whether there is a variable": (
+        """
+        import os
+        os.environ["MODE_OF_A_TEST"] = "1"
+        def f(x):
+            return "MODE_OF_A_TEST" in os.environ
+        """,
+        "os.environ.pop('MODE_OF_A_TEST', None)",
+    ),
+    "a variable that is asked for in a closure": (
+        """
+        import os
+        os.environ["MODE_OF_A_TEST"] = "1"
+        def made():
+            import os as system
+            def f(x):
+                return system.environ.get("MODE_OF_A_TEST")
+            return f
+        f = made()
+        """,
+        "os.environ['MODE_OF_A_TEST'] = '100'",
+    ),
     "another name of a function that reads the environment": (
         """
         import os
@@ -249,6 +302,15 @@ RUN_ONCE = {
                 self.n += 1
                 return x
         f = Add()
+    """,
+    "a function that is called like one that only looks": """
+        LISTS = [1]
+        def sum(values):
+            values.append(1)
+            return 1
+        def f(x):
+            RUNS.append(1)
+            return sum(LISTS)
     """,
     "the only instance of a class": """
         class Only:
