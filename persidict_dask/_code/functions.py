@@ -141,7 +141,9 @@ def _asked(walker: CodeWalker, read: Read, f: types.FunctionType) -> bytes:
     items = (*read.items, *(text for text in texts if isinstance(text, str)))
     holder = _holder(read, f) if items else None
     if any(holder is each for each in _IMPORTERS):
-        return b"".join(_imported(walker, read, importing(module), f) for module in items)
+        return b"".join(
+            _imported(walker, Read(module, ()), importing(module), f) for module in items
+        )
     return variables_token(holder, items, walker.watches)
 
 

@@ -77,7 +77,7 @@ class Tracked:
         self.edits = 0
         self.changes = 0  # by runs
         self.runs: list[Fixed] = []  # those under way, by what they leave as it is
-        self.is_told = False
+        self.told = 0  # the number of changes when a run was last said to have made some
         self.made: dict[Any, list[tuple[Callable[[], Look], Look]]] = {}
         self._before: Parts | None = None  # as `last`, until a run has changed something
 
@@ -286,7 +286,7 @@ def as_before(thing: Any) -> Any:
 def running(things: Iterable[tuple[Tracked, Fixed]], changed: list[str]) -> Iterator[None]:
     """Take what changes meanwhile for changes of the run.
 
-    The labels of things that no run had changed before are put into `changed`.
+    The labels of what no run inside of this one has told of are put into `changed`.
     """
     things = list(things)
     with lock:
@@ -301,14 +301,14 @@ def running(things: Iterable[tuple[Tracked, Fixed]], changed: list[str]) -> Iter
                 with suppress(Exception):  # the function has run: its value matters more
                     each.settle()
                 if each.changes != count:
-                    _note(each, changed)
+                    _note(each, count, changed)
                 each.runs.remove(fixed)
 
 
-def _note(known: Tracked, changed: list[str]) -> None:
-    """Note that a run has changed a thing; it is told of once."""
-    if not known.is_told:
+def _note(known: Tracked, count: int, changed: list[str]) -> None:
+    """Note that a run has changed a thing, unless one inside of it has told that."""
+    if known.told <= count:
         changed.append(known.label)
-        known.is_told = True
+    known.told = known.changes
     if known.is_global:  # it outlives the functions that know of it now
         _kept[known.key] = known

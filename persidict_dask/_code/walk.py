@@ -21,6 +21,7 @@ from persidict_dask._digest.graph import root_token
 from persidict_dask._digest.named import by_library
 from persidict_dask._digest.table import Table
 from persidict_dask._digest.walk import Walker
+from persidict_dask._errors import UnstableKeyError
 from persidict_dask._origin import (
     LIBRARY,
     PROJECT,
@@ -133,13 +134,20 @@ class CodeWalker(Walker):
             return root_token(CodeWalker(*settings), obj)
 
         before = watches.content(obj, token, self.label, is_global=self.is_global)
-        if not isinstance(before, bytes) or not watches.is_changed(obj):
-            self._quiet = True
-            try:
-                before = super().handle(obj)  # names what is inside
-            finally:
-                self._quiet = False
-        return frame(b"content", before)
+        inside = self._named_inside(obj, is_seen=isinstance(before, bytes))
+        return frame(b"content", before if isinstance(before, bytes) else inside)
+
+    def _named_inside(self, obj: Any, *, is_seen: bool) -> bytes:
+        """Note what is inside of an object; its token, which need not be what was seen before."""
+        self._quiet = True
+        try:
+            return super().handle(obj)
+        except (UnstableKeyError, RuntimeError):  # a run has put it there, or changes it just now
+            if is_seen:
+                return b""
+            raise
+        finally:
+            self._quiet = False
 
     def _settings_of(self, obj: Any) -> None:
         """The settings of a persisted function count wherever it is reached."""

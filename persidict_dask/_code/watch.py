@@ -166,10 +166,6 @@ class Watches:
         """Watch a variable of the environment."""
         self._watch(("variable", name), os.environ, lambda: variable_of(name), name)
 
-    def is_changed(self, obj: Any) -> bool:
-        """Has a run changed a watched object?"""
-        return self._things[id(obj)].known.is_changed() and id(obj) not in self._as_is
-
     def keys(self) -> frozenset[Any]:
         """Keys of all things."""
         return frozenset(self._things)

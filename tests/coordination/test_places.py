@@ -70,13 +70,15 @@ def test_names_that_stores_cannot_have(plain, name):
 
 
 def test_never_more_than_the_limit(store, together):
-    inside, most = [], []
+    inside, most, two = [], [], threading.Event()
 
     def work(_):
         with Semaphore(store, "s", limit=3):
             inside.append(1)
             most.append(len(inside))
-            time.sleep(0.002)
+            if len(inside) > 1:
+                two.set()
+            assert two.wait(60)
             inside.pop()
 
     together(work, 10)
