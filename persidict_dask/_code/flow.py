@@ -77,7 +77,7 @@ class _Flow:
         if at == _SPIN:
             return _State(b"spin", ())
         step = self._steps[at]
-        name, edges = step.name, list[int]()
+        name, edges = _name(step), list[int]()
         if step.name not in _ENDS and at + 1 < len(self._steps):
             edges.append(self._follow(at + 1))
         if step.jump is not None:
@@ -96,7 +96,7 @@ class _Flow:
         while at not in seen:
             seen.add(at)
             step = self._steps[at]
-            if step.silent:
+            if step.silent or step.name == "PUSH_NULL":
                 at += 1
             elif step.jump is not None and _is_certain(step):
                 at = step.jump
@@ -142,8 +142,16 @@ def _is_certain(step: Step) -> bool:
     return step.name == "JUMP"
 
 
+def _name(step: Step) -> str:
+    return "LOAD_ATTR" if step.name == "LOAD_METHOD" else step.name
+
+
 def _argument(step: Step) -> bytes:
-    return _constant(step.argument) if step.is_constant else repr(step.argument).encode()
+    """What a step works with; how a call is prepared depends on where a name was imported."""
+    if step.is_constant:
+        return _constant(step.argument)
+    is_prepared = step.name in ("LOAD_GLOBAL", "LOAD_ATTR")
+    return repr(step.argument[0] if is_prepared else step.argument).encode()
 
 
 def _constant(value: Any) -> bytes:

@@ -1,8 +1,8 @@
 """Every semantic edit of a function or of what it reaches is a miss, every cosmetic one a hit.
 
 Each edit is a text before and after with a function `f`. Both are fingerprinted in processes of
-their own, with other hash seeds, as a module, as a script, as a method, as a closure, and in the
-cells of a notebook.
+their own, with other hash seeds, as a module, as a method, and as a closure. The keys of installed
+packages, scripts and notebooks are compared in `test_code_installs`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import textwrap
 from pathlib import Path
 
 import pytest
 
-PLACES = ("module", "script", "method", "closure", "notebook")
+PLACES = ("module", "method", "closure")
 
 
 def _edits(kind: str) -> dict[str, tuple[str, str]]:
@@ -37,7 +36,7 @@ EDITS = _edits("semantic") | _edits("cosmetic")
 
 def arranged(text: str, place: str) -> str:
     """The same definitions at another place; the name `target` stands for what is persisted."""
-    if place in ("module", "script", "notebook"):
+    if place == "module":
         return text + "\ntarget = f\n"
     if place == "closure":
         future, rest = _without_future(text)
@@ -61,36 +60,10 @@ def _without_future(text: str) -> tuple[str, str]:
 
 def fingerprints(place: str, folder: Path) -> dict[str, str]:
     """What a child process reports: one fingerprint for each text in the folder."""
-    if place == "notebook":
-        return in_a_kernel(folder)
     from persidict_dask._code import fingerprint
 
     sys.path.insert(0, str(folder))
     return {path.stem: fingerprint(_target(place, path)).hexdigest for path in folder.glob("*.py")}
-
-
-REPORT = """
-from persidict_dask._code import fingerprint
-print({name!r}, fingerprint(target).hexdigest)
-"""
-
-
-def in_a_kernel(folder: Path) -> dict[str, str]:
-    """The same, each text in a cell of one notebook that a real kernel executes."""
-    from nbclient import NotebookClient
-    from nbformat.v4 import new_code_cell, new_notebook
-    from traitlets.config import Config
-
-    sources = []
-    for path in sorted(folder.glob("*.py")):
-        sources += ["%reset -f", path.read_text(), REPORT.format(name=path.stem)]
-    notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
-    with tempfile.TemporaryDirectory() as sockets:
-        # not by TCP: kernels that start at the same time may choose the same port
-        by = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"})
-        NotebookClient(notebook, timeout=60, kernel_name="python3", config=by).execute()
-    printed = "".join(o.get("text", "") for cell in notebook.cells for o in cell.outputs)
-    return dict(line.split() for line in printed.splitlines())
 
 
 def _target(place: str, path: Path) -> object:

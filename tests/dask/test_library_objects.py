@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import enum
 import functools
+import json
 import operator
 import os
 import random
+import re
+import shutil
 import sys
 import textwrap
 import types
@@ -18,6 +21,16 @@ import pytest
 from persidict_dask import digest
 from persidict_dask._errors import UnstableKeyError
 
+PRINT_KEYS = """
+import importlib, json, pathlib
+from persidict_dask import persist
+found = {}
+for path in sorted(pathlib.Path(__file__).parent.glob("calls_*.py")):
+    calls = importlib.import_module(path.stem)
+    key = persist("{cache}", name="f")(calls.f).key_of(*getattr(calls, "ARGUMENTS", (1,)))
+    found[path.stem] = "/".join(key)
+print(json.dumps(found))
+"""
 PRINT_KEY = """
 import calls
 from persidict_dask import persist
@@ -42,6 +55,49 @@ def keys(new_project):
         return result
 
     return found
+
+
+def keys_of(project, sources, before="", **files):
+    """The key of `f` in each of some modules, all made in one new process."""
+    names = {what: "calls_" + re.sub(r"\W", "_", what) for what in sources}
+    for what, name in names.items():
+        project.write(f"{name}.py", sources[what])
+    for name, text in files.items():
+        project.write(f"{name}.py", text)
+    project.write("keys.py", before + textwrap.dedent(PRINT_KEYS))
+    found = json.loads(project.run("keys.py"))
+    return {what: found[name] for what, name in names.items()}
+
+
+class Libraries:
+    """A folder of libraries that new processes have on their path."""
+
+    def __init__(self, folder, monkeypatch):
+        self.folder = folder / "site-packages"
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(self.folder), os.getcwd()]))
+
+    def __call__(self, name, text, version="0.1"):
+        for old in self.folder.glob(f"{name}-*.dist-info"):
+            shutil.rmtree(old)
+        info = self.folder / f"{name}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (self.folder / f"{name}.py").write_text(text)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "RECORD").write_text(f"{name}.py,,\n")
+        return self.folder
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """Write a library."""
+    return Libraries(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def shared_library(tmp_path_factory):
+    """Write a library, for what is made once for many tests."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield Libraries(tmp_path_factory.mktemp("libraries"), monkeypatch)
 
 
 # -- K1: what pickles by a name hides what is inside ----------------------------------------------
@@ -89,17 +145,27 @@ def find(module, name):
 """
 
 
-@pytest.mark.parametrize("wrapper", WRAPPERS.values(), ids=WRAPPERS)
-def test_k1_what_a_wrapper_of_a_library_hides_counts_by_value(keys, library, wrapper):
-    """An edit of a helper under any decorator is a miss, and no edit is none."""
-    library("by_path", BY_PATH)
-    source = f"""{wrapper}def scale(k, x=2):
+SCALE = """def scale(k, x=2):
     return k * x + 1
 
 def f(x):
     return scale(2)
 """
-    before, same, after = keys(source, ("+ 1", "+ 1  # a comment"), ("x + 1", "x + 100"))
+
+
+@pytest.fixture(scope="module")
+def under_wrappers(new_project, shared_library):
+    """The keys before, after an edit of the look, and after one of the meaning."""
+    shared_library("by_path", BY_PATH)
+    looks = (SCALE, SCALE.replace("+ 1", "+ 1  # a comment"), SCALE.replace("x + 1", "x + 100"))
+    texts = [{what: wrapper + text for what, wrapper in WRAPPERS.items()} for text in looks]
+    return [keys_of(new_project(), each) for each in texts]
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_k1_what_a_wrapper_of_a_library_hides_counts_by_value(under_wrappers, wrapper):
+    """An edit of a helper under any decorator is a miss, and no edit is none."""
+    before, same, after = (keys[wrapper] for keys in under_wrappers)
     assert before == same != after
 
 
@@ -263,38 +329,21 @@ USES = {
 }
 
 
-@pytest.fixture
-def library(tmp_path, monkeypatch):
-    """Write a library into a folder that new processes have on their path."""
-    folder = tmp_path / "env" / "site-packages"
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.getcwd()]))
-
-    def write(name, text, version="0.1"):
-        for old in folder.glob(f"{name}-*.dist-info"):
-            (old / "METADATA").unlink()
-            (old / "RECORD").unlink()
-            old.rmdir()
-        info = folder / f"{name}-{version}.dist-info"
-        info.mkdir(parents=True)
-        (folder / f"{name}.py").write_text(text)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (info / "RECORD").write_text(f"{name}.py,,\n")
-        return folder
-
-    return write
-
-
-@pytest.mark.parametrize("use", USES.values(), ids=USES)
-def test_k3_an_object_of_a_library_counts_with_its_version(new_project, library, use):
-    """Wherever it stands: another version may do something else with the same state."""
-    made = new_project()
-    made.write("calls.py", use)
-    made.write("key.py", PRINT_KEY)
-    found = []
+@pytest.fixture(scope="module")
+def with_versions(new_project, shared_library):
+    """The keys with two equal versions of a library, and with another one."""
+    made, found = new_project(), []
     for version in ("0.1", "0.1", "0.2"):
-        library("mylib", LIBRARY, version)
-        found.append(made.run("key.py"))
-    assert found[0] == found[1] != found[2]
+        shared_library("mylib", LIBRARY, version)
+        found.append(keys_of(made, USES))
+    return found
+
+
+@pytest.mark.parametrize("use", USES)
+def test_k3_an_object_of_a_library_counts_with_its_version(with_versions, use):
+    """Wherever it stands: another version may do something else with the same state."""
+    one, same, other = (keys[use] for keys in with_versions)
+    assert one == same != other
 
 
 # -- N2: the objects that a process shares ---------------------------------------------------------
@@ -317,15 +366,26 @@ SHARED = {
 }
 
 
-@pytest.mark.parametrize("case", SHARED.values(), ids=SHARED)
-def test_n2_what_an_installed_module_made_counts_by_name(keys, case):
+@pytest.fixture(scope="module")
+def of_shared(new_project):
+    """The keys in a process, in one that has used the objects, and beside other libraries."""
+    found = []
+    for rest in ("", "{use}", ""):
+        before = (
+            "import sklearn.linear_model, statistics, xarray, dask\n" if len(found) == 2 else ""
+        )
+        sources = {
+            what: f"{text}\ndef f(x):\n    return {name}\n{rest.format(use=use)}\n"
+            for what, (text, name, use) in SHARED.items()
+        }
+        found.append(keys_of(new_project(), sources, before=before))
+    return found
+
+
+@pytest.mark.parametrize("what", SHARED)
+def test_n2_what_an_installed_module_made_counts_by_name(of_shared, what):
     """In other processes, after use, and whatever else is loaded."""
-    text, name, use = case
-    source = f"{text}\ndef f(x):\n    return {name}\nNOTHING = 0\n"
-    before, after_use = keys(source, ("NOTHING = 0", use))
-    (beside_others,) = keys(
-        source, before="import sklearn.linear_model, statistics, xarray, dask\n"
-    )
+    before, after_use, beside_others = (keys[what] for keys in of_shared)
     assert before == after_use == beside_others
 
 
@@ -418,21 +478,40 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("text", PLACES.values(), ids=PLACES)
-def test_x1_a_sentinel_counts_by_module_and_name(keys, text):
-    """Wherever it stands, whoever imports it, and told from each other one."""
-    found = {}
-    for name in ("_MISSING", "OTHER", "A", "B", "Holder.UNSET"):
-        source = "from tags import *\nfrom tags import _MISSING\n" + text.format(name, name)
-        first = keys(source, tags=SENTINELS)
-        assert first == keys(
-            source,
-            tags=SENTINELS,
-            before="import tags, another\n",
-            another="from tags import *\nfrom tags import _MISSING\n",
-        )
-        found[name] = first[0]
-    assert len(set(found.values())) == len(found)
+NAMES = ("_MISSING", "OTHER", "A", "B", "Holder.UNSET")
+IMPORTS = "from tags import *\nfrom tags import _MISSING\n"
+
+
+@pytest.fixture(scope="module")
+def of_sentinels(new_project):
+    """The keys where the module that makes them is imported first, and where another one is."""
+    sources = {
+        f"{place} {name}": IMPORTS + text.format(name, name)
+        for place, text in PLACES.items()
+        for name in NAMES
+    }
+    one = keys_of(new_project(), sources, tags=SENTINELS)
+    two = keys_of(
+        new_project(), sources, before="import tags, another\n", tags=SENTINELS, another=IMPORTS
+    )
+    return one, two
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_x1_a_sentinel_counts_by_module_and_name(of_sentinels, place):
+    """Wherever it stands, whoever imports it, and no two of them alike."""
+    one, two = ([keys[f"{place} {name}"] for name in NAMES] for keys in of_sentinels)
+    assert one == two
+    assert len(set(one)) == len(NAMES)
+
+
+def test_x1_a_sentinel_that_nobody_else_imports(of_sentinels, new_project):
+    """Alone in its process it has the key that it has beside many."""
+    what = "a default _MISSING"
+    alone = keys_of(
+        new_project(), {what: IMPORTS + PLACES["a default"].format(*NAMES[:1] * 2)}, tags=SENTINELS
+    )
+    assert alone[what] == of_sentinels[0][what]
 
 
 def test_x1_a_script_has_sentinels_too(new_project):

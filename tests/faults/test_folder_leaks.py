@@ -9,8 +9,8 @@ import pytest
 
 from persidict import ETAG_IS_THE_SAME, FileDirDict
 
-OPERATIONS = int(os.environ.get("LEAK_OPERATIONS", "3000"))
-ITEMS = int(os.environ.get("LEAK_ITEMS", "30000"))
+OPERATIONS = int(os.environ.get("LEAK_OPERATIONS", "1000"))
+ITEMS = int(os.environ.get("LEAK_ITEMS", "12000"))
 KEYS = [f"key-{n}" for n in range(20)]
 
 
@@ -58,7 +58,7 @@ def test_operations_leave_no_descriptors_and_no_memory(d):
 def test_iteration_needs_the_same_memory_for_any_size(d, act):
     d["sample"] = 1
     (file,) = os.scandir(d.base_dir)
-    for n in range(ITEMS if act == "keys" else ITEMS // 10):
+    for n in range(ITEMS if act == "keys" else ITEMS // 4):
         os.link(file.path, f"{d.base_dir}/item-{n}.pkl")
     acts = {"len": lambda: len(d), "random_key": d.random_key}
     deque(zip(d.keys(), range(10), strict=False), maxlen=0)
