@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
 
 from persidict_dask._code import Data, Fingerprint, digest_before, fingerprint, holds_data, running
@@ -124,10 +124,17 @@ class FunctionCode:
         return self._defaults[1]
 
     @contextmanager
-    def running(self, owner: type | None = None) -> Iterator[None]:
-        """Run the function: what changes meanwhile is state, of which the user learns once."""
+    def running(self, owner: type | None = None, reached: Iterable[Any] = ()) -> Iterator[None]:
+        """Run the function: what changes meanwhile is state, of which the user learns once.
+
+        Also in the code that is `reached` through arguments.
+        """
         subject = self._function if self._version is None else self.data
-        with running(subject, *self._settings, owner) as changed:
+        changed: list[str] = []
+        with ExitStack() as stack:
+            for each in reached:
+                stack.enter_context(running(each, self._settings[0], changed=changed))
+            stack.enter_context(running(subject, *self._settings, owner, changed=changed))
             yield
         fresh = [each for each in dict.fromkeys(changed) if each and each not in self._said]
         if fresh:

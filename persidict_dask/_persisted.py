@@ -193,11 +193,12 @@ class PersistedFunction(Generic[P, R]):
         code = self._code.of(owner)
         if not self._is_expected(code):
             warn_of_other_code(self)
-        digests = self._digests(arguments, None if owner is None else first, code)
+        reached: dict[int, Any] = {}
+        digests = self._digests(arguments, None if owner is None else first, code, reached)
         key = NonEmptySafeStrTuple(
             self._options.name, code.hexdigest[:CODE_DIGITS], digest(digests)
         )
-        return Call(key, args, kwargs, arguments, digests, code, owner)
+        return Call(key, args, kwargs, arguments, digests, code, owner, reached)
 
     def _is_expected(self, code: Fingerprint) -> bool:
         """Is the code that of the sender, if the function came from elsewhere?"""
@@ -207,16 +208,20 @@ class PersistedFunction(Generic[P, R]):
         return found == self._expected
 
     def _digests(
-        self, arguments: dict[str, Any], instance: Any, code: Fingerprint
+        self,
+        arguments: dict[str, Any],
+        instance: Any,
+        code: Fingerprint,
+        reached: dict[int, Any] | None = None,
     ) -> dict[str, str]:
         """Digest the arguments; defaults as they were before runs changed them."""
         by_value, defaults = self._options.by_value, self._binding.defaults
         if not defaults:
-            return digest_arguments(arguments, by_value, instance)
+            return digest_arguments(arguments, by_value, instance, reached)
         known = self._code.of_defaults(defaults, code)
         taken = {k for k, v in arguments.items() if k in known and v is defaults[k]}
         rest = {k: v for k, v in arguments.items() if k not in taken}
-        found = digest_arguments(rest, by_value, instance)
+        found = digest_arguments(rest, by_value, instance, reached)
         return {name: known[name] if name in taken else found[name] for name in arguments}
 
     def _load(self, call: Call, *, again: bool = False) -> Any:
@@ -301,7 +306,7 @@ class PersistedFunction(Generic[P, R]):
 
     def _called(self, call: Call) -> Any:
         policy = self._policy
-        with self._code.running(call.owner):
+        with self._code.running(call.owner, call.reached.values()):
             if policy is None:
                 return self.__wrapped__(*call.args, **call.kwargs)
             return policy.call_as(self._subject(call), self.__wrapped__, call.args, call.kwargs)
@@ -421,6 +426,7 @@ class Call:
     digests: dict[str, str]
     code: Fingerprint
     owner: type | None
+    reached: dict[int, Any]  # functions and classes that the arguments bring along, by id
 
 
 def _names_of(function: Any) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class PersistedCoroutineFunction(PersistedFunction[P, R]):
 
     async def _called(self, call: Call) -> Any:
         policy = self._policy
-        with self._code.running(call.owner):
+        with self._code.running(call.owner, call.reached.values()):
             if policy is None:
                 return await self._plain(*call.args, **call.kwargs)
             subject = self._subject(call)

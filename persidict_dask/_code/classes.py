@@ -11,6 +11,7 @@ from typing import Any, Final
 from persidict_dask._code.annotations import annotation_token
 from persidict_dask._code.descriptors import member_token
 from persidict_dask._code.kinds import step
+from persidict_dask._code.looks import LEFT_BY_USE
 from persidict_dask._code.models import is_generated, models_of
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._digest.frame import frame_all
@@ -33,18 +34,11 @@ _INCIDENTAL: Final = frozenset(
         "__annotate_func__",
         "__annotations_cache__",
         "__conditional_annotations__",
-        # what is left by use, or follows from other members
-        "__slotnames__",
-        "__schema_cache__",
-        "__abstractmethods__",
-        "_abc_impl",
-        "__parameters__",
+        # follows from other members, or is counted in its own way
         "__type_params__",
-        "__protocol_attrs__",
-        "__non_callable_proto_members__",
-        # counted in their own way
         "__slots__",
         "__orig_bases__",
+        *LEFT_BY_USE,
     }
 )
 """Members that do not count; docs/keys.md lists them. Everything else does."""

@@ -85,15 +85,16 @@ def running(
     by_value: tuple[str, ...] = (),
     ignored: tuple[str, ...] = (),
     owner: type | None = None,
-) -> Iterator[list[str]]:
-    """Run a function: what changes meanwhile is state. Gives a list, in the end of what changed."""
-    changed: list[str] = []
+    *,
+    changed: list[str],
+) -> Iterator[None]:
+    """Run a function: what changes meanwhile is state. Its labels are put into `changed`."""
     known = _cache.get((id(function), Settings(by_value, ignored), owner))
     if known is None or known[0]() is not function:
-        yield changed
+        yield
         return
     with known[1].running(changed):
-        yield changed
+        yield
 
 
 def _names(by_value: Iterable[str | types.ModuleType]) -> tuple[str, ...]:

@@ -191,15 +191,36 @@ def _slots_in(cls: type) -> Iterator[str]:
             yield f"_{cls.__name__.lstrip('_')}{name}" if is_private else name
 
 
-def _class(cls: type) -> Kind:
-    def look() -> Look:
-        return (
-            "__bases__",
-            cls.__bases__,
-            *_at_once(lambda: chain.from_iterable(vars(cls).items())),
-        )
+LEFT_BY_USE: Final = frozenset(
+    {
+        "__slotnames__",
+        "__schema_cache__",
+        "__abstractmethods__",
+        "_abc_impl",
+        "__parameters__",
+        "__protocol_attrs__",
+        "__non_callable_proto_members__",
+    }
+)
+"""What is put into classes when they are used, and says nothing new of them."""
 
-    return Kind(look, lambda parts: parts, named, is_code=True, has_attributes=True)
+
+def _class(cls: type) -> Kind:
+    members = vars(cls)
+
+    def look() -> Look:
+        seen = _at_once(lambda: chain.from_iterable(members.items()))
+        if not LEFT_BY_USE.isdisjoint(members):
+            pairs = zip(seen[::2], seen[1::2], strict=True)
+            seen = tuple(chain.from_iterable(pair for pair in pairs if pair[0] not in LEFT_BY_USE))
+        return ("__bases__", cls.__bases__, *seen)
+
+    def made(parts: dict[str, Any]) -> Any:
+        """The members; the bases are asked of the class."""
+        left = {name: value for name, value in members.items() if name in LEFT_BY_USE}
+        return {name: value for name, value in parts.items() if name != "__bases__"} | left
+
+    return Kind(look, made, named, is_code=True, has_attributes=True)
 
 
 def _function(function: types.FunctionType) -> Kind:

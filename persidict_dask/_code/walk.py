@@ -91,7 +91,7 @@ class CodeWalker(Walker):
             return located
         if self.watches is None or self._quiet or is_fixed(obj):
             return super().handle(obj)
-        before = self.watches.thing(obj, self.label, is_global=self.is_global)
+        before = self.watches.thing(obj, self._label(obj), is_global=self.is_global)
         if before is None:
             return self._content(obj, self.watches)
         if isinstance(obj, type):
@@ -102,6 +102,11 @@ class CodeWalker(Walker):
             if named is not None:
                 return named
         return super().handle(before)
+
+    def _label(self, obj: Any) -> str:
+        """What an object is called in warnings; nothing if the function itself is meant."""
+        is_class = isinstance(obj, type) and not self.label
+        return f"{obj.__module__}.{obj.__qualname__}" if is_class else self.label
 
     def _class(self, cls: type) -> bytes:
         outer = self.namespace

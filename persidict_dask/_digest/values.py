@@ -29,14 +29,19 @@ def digest(*objects: Any) -> str:
 
 
 def digest_arguments(
-    arguments: Mapping[str, Any], by_value: tuple[str, ...] = (), instance: Any = None
+    arguments: Mapping[str, Any],
+    by_value: tuple[str, ...] = (),
+    instance: Any = None,
+    definitions: dict[int, Any] | None = None,
 ) -> dict[str, str]:
     """Digest of each argument of a call by its name, which begins the path of an error.
 
     Of the `instance` of a method the class counts by name: what the method reaches of its code is
-    counted elsewhere.
+    counted elsewhere. Functions and classes whose code counts are added to `definitions`.
     """
     walker = Walker(by_value, instance)
+    if definitions is not None:
+        walker.definitions = definitions
     return {name: hex_digest(_named(walker, name, value)) for name, value in arguments.items()}
 
 

@@ -47,6 +47,7 @@ class Walker:
         self._origins: dict[str, Origin] = {}
         self._constructors: dict[int, tuple[Any, bytes]] = {}
         self.stand_in: Callable[[Any], bytes] | None = None
+        self.definitions: dict[int, Any] = {}  # of which the code counts, by id
 
     def token(self, obj: Any) -> bytes:
         """Token of an object, which depends on its content and type alone."""
@@ -154,6 +155,7 @@ class Walker:
 
     def definition(self, obj: Any) -> bytes:
         """Token of a function, class or module: the identity of its code."""
+        self.definitions[id(obj)] = obj
         return code_token(obj, self.by_value)
 
     def version(self, origin: Origin) -> bytes:

@@ -11,7 +11,7 @@ import cloudpickle
 import pytest
 
 from persidict import LocalDict
-from persidict_dask import persist
+from persidict_dask import digest, persist
 
 pytestmark = pytest.mark.filterwarnings("ignore:a run of:RuntimeWarning")
 
@@ -365,6 +365,19 @@ RUN_ONCE = {
             LOGGER.warning("running")
             return x if HANDLER.count >= 0 else 0
     """,
+    "an attribute of the class of an argument": """
+        class Model:
+            calls = 0
+            def predict(self, x):
+                type(self).calls += 1
+                Model.last = x
+                return x
+        MODEL = Model()
+        def run(model, x):
+            RUNS.append(1)
+            return model.predict(x)
+        f = lambda x: run(MODEL, x)
+    """,
     "a connection that is used outside": """
         import sqlite3
         class Client:
@@ -459,6 +472,56 @@ def test_functions_that_assign_other_attributes_of_one_class():
     assert namespace["Stats"].misses == 3
 
 
+def test_state_of_what_arguments_bring_along():
+    """The class of an argument, and a function as an argument: equal calls run once."""
+    namespace = made("""
+        class Model:
+            calls = 0
+            def predict(self, x):
+                type(self).calls += 1
+                return x
+        def helper(x):
+            helper.calls = getattr(helper, "calls", 0) + 1
+            return x
+        def f(model, function, x):
+            RUNS.append(1)
+            return model.predict(function(x))
+    """)
+    namespace["RUNS"] = runs = Runs()
+    f = persist(LocalDict(), name="of arguments")(namespace["f"])
+    call = (namespace["Model"](), namespace["helper"], 1)
+    with pytest.warns(RuntimeWarning, match=r"changed siblings\.Model"):
+        assert [f(*call), f(*call), f(*call)] == [1, 1, 1]
+    assert len(runs) == 1
+    namespace["Model"].calls = 100
+    assert [f(*call), f(*call)] == [1, 1]
+    assert len(runs) == 2
+
+
+def test_a_class_that_was_used_by_a_run_is_the_same():
+    """What `pickle` notes in a class while a method runs that has variables of its own."""
+    namespace = made("""
+        class U:
+            def flat(self, limits):
+                limit = limits[0]
+                return (lambda: limit)()
+            calls = 0
+            def counted(self):
+                type(self).calls += 1
+    """)
+    cls = namespace["U"]
+    for name in ("flat", "counted"):
+        setattr(cls, name, persist(LocalDict(), name=name)(vars(cls)[name]))
+    before = digest(cls), digest(cls())
+    one = cls()
+    assert one.flat([1]) == 1
+    one.counted()
+    cls.more = 1  # an edit, so that the class is looked at anew
+    assert digest(cls) != before[0]
+    del cls.more
+    assert (digest(cls), digest(one)) == before
+
+
 def test_what_runs_of_several_functions_change_is_told_once():
     """By the first one, for each thing that is changed."""
     namespace = made("""
@@ -523,7 +586,7 @@ def test_threads_that_change_what_is_read_raise_nothing():
 
 FAMILY = """
     from functools import lru_cache, partialmethod, singledispatchmethod, update_wrapper, wraps
-    from persidict_dask import persist
+    from persidict_dask import digest, persist
     def deco(function):
         @wraps(function)
         def wrapper(self, *args):
@@ -576,7 +639,7 @@ def test_methods_of_classes_that_were_edited_are_sent_with_what_they_are_now(tmp
     script.write_text(
         textwrap.dedent(f"""
         import subprocess, sys, cloudpickle
-        from persidict_dask import persist
+        from persidict_dask import digest, persist
         class M:
             @persist({str(tmp_path / "store")!r})
             def run(self, x):
