@@ -36,7 +36,8 @@ def warn_of_changed(function: str, names: Iterator[str]) -> None:
             _said.add((function, name))
             warn_caller(
                 f"{function} has changed its argument {name!r} while it ran: the result is stored "
-                "under what that was before, and as it is now it is another argument"
+                "under what that was before, and as it is now it is another argument; a hit "
+                "changes nothing. Let the function work on a copy"
             )
 
 

@@ -21,6 +21,7 @@ class Binding:
     """
 
     def __init__(self, function: Any, ignored: Iterable[str] = ()) -> None:
+        self._name = getattr(function, "__qualname__", type(function).__name__)
         self._ignored = frozenset(ignored)
         self._signature = _signature(function, follow_wrapped=False)
         names = [each.name for each in self._signature.parameters.values()]
@@ -37,7 +38,10 @@ class Binding:
         """Return the arguments that count, by name."""
         if self._shown is not None:
             args, kwargs = self._without_hidden(self._shown, args, kwargs)
-        bound = self._signature.bind(*args, **kwargs)
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self._name}(): {error}") from None
         bound.apply_defaults()
         arguments: dict[str, Any] = bound.arguments
         for name in self._ignored:

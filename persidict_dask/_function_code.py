@@ -141,7 +141,9 @@ class FunctionCode:
             self._said.update(fresh)
             warn_caller(
                 f"a run of {self._name} has changed {', '.join(fresh)}: that is taken for state, "
-                f"and is no part of the key; ignore={tuple(fresh)!r} says that it never is"
+                "and counts as it was before the first run. If results do not depend on it, "
+                f"ignore={tuple(fresh)!r} says so, and this is not said again; if they do, make it "
+                "an argument"
             )
 
     def is_as(self, code: Fingerprint, owner: type | None = None) -> bool:

@@ -68,7 +68,10 @@ def persist(
             and one warning tells each kind of failure. "raise" lets them fail.
     """
     if not isinstance(store, (PersiDict, str, os.PathLike)):
-        raise TypeError(f"use @persist(store), with a PersiDict or a URL; got {store!r}")
+        raise TypeError(
+            'use @persist("cache"), with a folder, a URL or a dictionary of persidict; '
+            f"got {store!r}"
+        )
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name must be a string, not {type(name).__name__}")
     if retry is not None and not isinstance(retry, RetryPolicy):

@@ -172,7 +172,10 @@ def _split(
     from distributed import Client
 
     if not isinstance(client, Client):
-        raise TypeError(f"the first argument is a distributed.Client, not {client!r:.100}")
+        raise TypeError(
+            f"{method} takes a distributed.Client first, as in f.{method}(client, ...), "
+            f"not {client!r:.100}"
+        )
     known = _keywords(getattr(type(client), method))
     options = {name: value for name, value in kwargs.items() if name in known}
     _check(options)

@@ -140,7 +140,11 @@ def _described(walker: CodeWalker, token: bytes, python: str) -> Fingerprint:
     return Fingerprint(
         hex_digest(frame(b"python", python.encode()) + token),
         {**components, **libraries} | ({"python": python} if python else {}),
-        {n: short_form(obj) for n, (_, obj) in walker.named.items() if n.startswith("global ")},
+        {
+            name: short_form(as_before(obj))
+            for name, (_, obj) in walker.named.items()
+            if name.startswith("global ")
+        },
     )
 
 
