@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from persidict_dask._code.walk import CodeWalker
@@ -41,6 +41,13 @@ def annotation_token(walker: CodeWalker, hint: Any, above: tuple[Any, ...] = ())
     if isinstance(hint, type):
         return walker.token(hint) + _types(walker, hint, above)
     return _named(walker, hint, above)
+
+
+def hints_token(walker: CodeWalker, hints: Mapping[str, Any]) -> bytes:
+    """Token of annotations by name."""
+    return frame_all(
+        b"hints", (SCALARS[str](name) + annotation_token(walker, h) for name, h in hints.items())
+    )
 
 
 def _types(walker: CodeWalker, cls: Any, above: tuple[Any, ...]) -> bytes:

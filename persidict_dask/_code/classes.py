@@ -8,7 +8,7 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from persidict_dask._code.annotations import annotation_token
+from persidict_dask._code.annotations import annotation_token, hints_token
 from persidict_dask._code.descriptors import member_token
 from persidict_dask._code.kinds import step
 from persidict_dask._code.looks import LEFT_BY_USE
@@ -73,12 +73,11 @@ def _metaclass(walker: CodeWalker, cls: type, name: str) -> bytes:
     token = b"" if is_plain else walker.token(kind)
     hints = members.get("__annotations__")
     is_known = any(model.has_hints for model in models_of(cls, members))
-    if not hints or is_known or (is_plain and not _has_foreign_hook(walker, cls)):
+    is_read = not is_plain or walker.counts_hints or _has_foreign_hook(walker, cls)
+    if not hints or is_known or not is_read:
         return token
     with step(".__annotations__"):
-        seen = frame_all(
-            b"hints", (SCALARS[str](k) + annotation_token(walker, v) for k, v in hints.items())
-        )
+        seen = hints_token(walker, hints)
     walker.name("annotations", name, cls, seen)
     return token + seen
 

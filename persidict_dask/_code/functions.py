@@ -6,12 +6,14 @@ import builtins
 import contextlib
 import importlib
 import importlib.util
+import os
 import sys
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from persidict_dask._code.accessors import accessors_in
+from persidict_dask._code.annotations import hints_token
 from persidict_dask._code.flow import flow_token
 from persidict_dask._code.looks import cell_content
 from persidict_dask._code.places import INCIDENTAL, relative_location, variables_token
@@ -26,7 +28,7 @@ from persidict_dask._code.reads import (
     stored_in,
 )
 from persidict_dask._code.state import MISSING
-from persidict_dask._code.uses import LOOKING, WRITTEN
+from persidict_dask._code.uses import LOOKING, READ, WRITTEN
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._digest.frame import frame, frame_all
 from persidict_dask._digest.walk import SCALARS
@@ -34,7 +36,9 @@ from persidict_dask._errors import UnstableKeyError
 from persidict_dask._origin import PROJECT, find, module_of, origin_of
 
 _IGNORED: Final = b"ignored 0:"
-_IMPORTERS: Final = (importlib.import_module, builtins.__import__)
+_IMPORTERS: Final = (importlib.import_module, builtins.__import__, sys.modules)
+_DATA: Final = (bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
+_CONSTANTS: Final = frozenset({"_", "__debug__"})  # and what a session has printed last
 _CACHES: Final = frozenset({"cache_token", "dispatch_cache"})  # of functools.singledispatch
 _DYNAMIC: Final = frozenset(
     {"__dict__", "__setattr__", "delattr", "eval", "exec", "globals", "setattr"}
@@ -59,6 +63,7 @@ def function_token(walker: CodeWalker, f: types.FunctionType) -> bytes:
         frame_all(b"cells", _cells(walker, f, name, reads)),
         frame_all(b"reads", (_read(walker, read, f) for read in reads)),
         frame_all(b"attributes", _attributes(walker, f, name)),
+        hints_token(walker, f.__annotations__) if walker.counts_hints else b"",
         frame_all(b"accessors", map(walker.token, accessors_in(names_in(f.__code__), walker))),
     )
     return frame_all(b"function", parts)
@@ -139,29 +144,32 @@ def _asked(walker: CodeWalker, read: Read, f: types.FunctionType) -> bytes:
     """Token of the modules, or variables of the environment, that code asks for by their names."""
     texts = map(f.__globals__.get, read.keys)
     items = (*read.items, *(text for text in texts if isinstance(text, str)))
-    holder = _holder(read, f) if items else None
+    holder, use = _holder(read, f) if items else (None, READ)
     if any(holder is each for each in _IMPORTERS):
         return b"".join(
             _imported(walker, Read(module, ()), importing(module), f) for module in items
         )
+    if use == WRITTEN and holder is os.environ:
+        walker.assigned |= {("variable", name) for name in items}
     return variables_token(holder, items, walker.watches)
 
 
-def _holder(read: Read, f: types.FunctionType) -> Any:
-    """The first thing on the chain of a read that is no module."""
-    chain = read.chain
+def _holder(read: Read, f: types.FunctionType) -> tuple[Any, int]:
+    """The first thing on the chain of a read that is no module, and what is done with it."""
+    chain, uses = read.chain, read.uses
     if read.binding is not None:
         holder: Any = sys.modules.get(read.binding.module)
-        chain = (*filter(None, (read.binding.attribute,)), *chain)
+        if read.binding.attribute is not None:
+            chain, uses = (read.binding.attribute, *chain), (WRITTEN, *uses)
     elif read.is_free:
         holder = _free(f, read.name)
     else:
         holder = f.__globals__.get(read.name, getattr(builtins, read.name, None))
-    for name in chain:
+    for at, name in enumerate(chain):
         if not isinstance(holder, types.ModuleType):
-            break
+            return holder, uses[at]
         holder = getattr(holder, name, None)
-    return holder
+    return holder, uses[-1]
 
 
 def _free(f: types.FunctionType, name: str) -> Any:
@@ -182,8 +190,7 @@ def _global(
         return _IGNORED
     value = _named(walker, namespace, read.name, name)
     if value is MISSING:
-        is_built_in = hasattr(builtins, read.name)
-        return b"builtin 0:" if is_built_in else b"missing 0:"
+        return _built_in(walker, read)
     if isinstance(value, types.ModuleType):
         return _followed(walker, value, read, 0)
     try:
@@ -194,6 +201,18 @@ def _global(
             walker.forget(value)
             return b"state 0:"
         raise
+
+
+def _built_in(walker: CodeWalker, read: Read) -> bytes:
+    """Token of a built-in name; of what the project has put there, the content."""
+    if not hasattr(builtins, read.name):
+        return b"missing 0:"
+    value = getattr(builtins, read.name)
+    is_own = module_of(value) != "builtins" and walker.is_by_value(value)
+    if (not is_own and not isinstance(value, _DATA)) or read.name in _CONSTANTS:
+        return b"builtin 0:"
+    value = _named(walker, vars(builtins), read.name, f"builtins.{read.name}")
+    return _value(walker, "global", f"builtins.{read.name}", value, read)
 
 
 def _named(walker: CodeWalker, namespace: dict[str, Any], name: str, label: str) -> Any:
@@ -234,21 +253,25 @@ def _attribute(walker: CodeWalker, module: types.ModuleType, name: str, label: s
 def _imported(walker: CodeWalker, read: Read, binding: Import, f: types.FunctionType) -> bytes:
     module = "." * binding.level + binding.module
     if binding.level:
-        module = importlib.util.resolve_name(module, f.__globals__["__package__"])
+        try:
+            module = importlib.util.resolve_name(module, f.__globals__.get("__package__") or "")
+        except ImportError:  # there is no package around a script
+            return b"missing 0:"
     origin = origin_of(module, walker.by_value)
     if origin.kind != PROJECT:  # not imported for its version alone
         walker.versions[origin.name] = origin.version
+        walker.uses_library(".".join(filter(None, (module, binding.attribute, *read.chain))))
         return frame(b"library", f"{origin} {module} {binding.attribute} {read}".encode())
     if binding.attribute is not None:
         read = read._replace(chain=(binding.attribute, *read.chain), uses=(WRITTEN, *read.uses))
     try:
         loaded = importlib.import_module(module)
-    except ImportError:
+    except Exception:  # the function may never come to this import
         return b"missing 0:"
     if binding.binds_top:
         loaded = importlib.import_module(module.partition(".")[0])
     if binding.attribute and not hasattr(loaded, binding.attribute):
-        with contextlib.suppress(ImportError):  # a submodule that is not imported so far
+        with contextlib.suppress(Exception):  # a submodule that is not imported so far
             importlib.import_module(f"{module}.{binding.attribute}")
     return _followed(walker, loaded, read, 0)
 

@@ -107,23 +107,26 @@ def _fingerprint(
 ) -> tuple[Watches, Fingerprint]:
     """Walk until it is known what the walk depends on.
 
-    That is what the settings of persisted functions on the way are, and what the code only reads
-    of what runs of other functions have changed.
+    That is what the settings of persisted functions on the way are, what the code only reads of
+    what runs of other functions have changed, and whether it reads annotations.
     """
     as_is: dict[Any, Fixed] = {}
+    counts_hints = False
     while True:
         walker = CodeWalker(*settings, Watches(as_is))
+        walker.counts_hints = counts_hints
         token = _token(walker, function, owner)
         wrong = walker.close()
         more = Settings(
             tuple(sorted({*settings.by_value, *walker.more_by_value})),
             tuple(sorted({*settings.ignored, *walker.more_ignored})),
         )
-        if not wrong and more == settings:
+        hints = counts_hints or walker.reads_hints or "__annotations__" in walker.read
+        if not wrong and more == settings and hints == counts_hints:
             python = "" if isinstance(function, Data) else PYTHON_ORIGIN.version
             return walker.watches, _described(walker, token, python)  # type: ignore[return-value]
         as_is |= wrong
-        settings = more
+        settings, counts_hints = more, hints
 
 
 def _token(walker: CodeWalker, function: Any, owner: type | None) -> bytes:

@@ -8,8 +8,10 @@ import functools
 import os
 import types
 import weakref
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain
 from operator import is_
 from typing import Any, Final
@@ -60,11 +62,7 @@ def kind_of(obj: Any) -> Callable[[], Kind] | None:
         return lambda: _items(obj)
     if kind is types.SimpleNamespace:
         return lambda: Kind(
-            lambda: _spread(vars(obj)),
-            lambda parts: kind(**parts),
-            named,
-            is_data=True,
-            has_attributes=True,
+            lambda: _spread(vars(obj)), lambda parts: kind(**parts), named, is_data=True
         )
     if says_the_same(obj):
         return lambda: Kind(lambda: said_by(obj), lambda _: obj, numbered)
@@ -125,16 +123,44 @@ def _at_once(read: Callable[[], Iterable[Any]]) -> Look:
     return tuple(read())
 
 
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """The name of an attribute of a mapping, which is no key of an item."""
+
+    name: str
+
+
+_own = functools.lru_cache(maxsize=1024)(_Own)
+
+
 def _mapping(obj: dict[Any, Any]) -> Kind:
+    if type(obj) is dict:
+        return Kind(lambda: _spread(obj), dict, named, is_data=True)
+
+    def look() -> Look:
+        seen = _spread(obj)
+        for name, value in _attributes(obj):
+            seen += _own(name), value
+        return seen
+
     def made(parts: dict[Any, Any]) -> Any:
-        if type(obj) is dict:
-            return dict(parts)
         other = copy.copy(obj)
         other.clear()
-        other.update(parts)
+        for name, value in parts.items():
+            if isinstance(name, _Own):
+                setattr(other, name.name, value)
+            else:
+                other[name] = value
         return other
 
-    return Kind(lambda: _spread(obj), made, named, is_data=True)
+    return Kind(look, made, named, is_data=True)
+
+
+def _attributes(obj: Any) -> Iterator[tuple[str, Any]]:
+    """What a mapping of the standard library holds besides its items."""
+    if isinstance(obj, defaultdict):
+        yield "default_factory", obj.default_factory
+    yield from list(getattr(obj, "__dict__", _EMPTY).items())
 
 
 def _is_plain_container(kind: type) -> bool:
@@ -157,21 +183,25 @@ def _instance(obj: Any) -> Kind:
     slots = slots_of(cls)
 
     def look() -> Look:
-        seen = _spread(getattr(obj, "__dict__", _EMPTY))
+        seen = "__class__", type(obj), *_spread(getattr(obj, "__dict__", _EMPTY))
         for name in slots:
             if hasattr(obj, name):
                 seen += name, getattr(obj, name)
         return seen
 
     def made(parts: dict[Any, Any]) -> Any:
-        if not parts:  # it may be known by its identity
+        if len(parts) == 1:  # it may be known by its identity
             return obj
-        other = copyreg.__newobj__(cls)  # type: ignore[attr-defined]
+        kind: Any = parts["__class__"]
+        other = copyreg.__newobj__(kind)  # type: ignore[attr-defined]
         for name, value in parts.items():
-            object.__setattr__(other, name, value)
+            if name in slots:
+                object.__setattr__(other, name, value)
+            elif name != "__class__":
+                vars(other)[name] = value  # whatever the class says of assigning it
         return other
 
-    return Kind(look, made, named, is_data=True, has_attributes=True)
+    return Kind(look, made, named, is_data=True)
 
 
 _EMPTY: Final[dict[Any, Any]] = {}
@@ -220,7 +250,7 @@ def _class(cls: type) -> Kind:
         left = {name: value for name, value in members.items() if name in LEFT_BY_USE}
         return {name: value for name, value in parts.items() if name != "__bases__"} | left
 
-    return Kind(look, made, named, is_code=True, has_attributes=True)
+    return Kind(look, made, named, is_code=True)
 
 
 def _function(function: types.FunctionType) -> Kind:
@@ -244,7 +274,7 @@ def _function(function: types.FunctionType) -> Kind:
     def made(parts: dict[Any, Any]) -> Any:
         return _function_of(found(), parts, variables)
 
-    return Kind(look, made, named, is_code=True, has_attributes=True)
+    return Kind(look, made, named, is_code=True)
 
 
 def _function_of(

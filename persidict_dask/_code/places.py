@@ -19,16 +19,14 @@ INCIDENTAL: Final = frozenset(
 
 def variables_token(holder: Any, names: Iterable[str], watches: Watches | None) -> bytes:
     """Token of the variables with these names; empty if it is not the environment that is asked."""
-    if holder is not os.environ and holder is not os.getenv:
+    is_asked = holder is os.environ or holder is os.getenv
+    if not is_asked and getattr(holder, "__self__", None) is not os.environ:
         return b""
-    if watches is not None:
-        for name in names:
-            watches.variable(name)
-    return frame_all(b"variables", map(_variable, names))
+    read = os.environ.get if watches is None else watches.variable
+    return frame_all(b"variables", (_variable(name, read(name)) for name in names))
 
 
-def _variable(name: str) -> bytes:
-    content = os.environ.get(name)
+def _variable(name: str, content: str | None) -> bytes:
     text = b"" if content is None else b"=" + content.encode("utf-8", "surrogateescape")
     return frame(b"variable", name.encode("utf-8", "surrogateescape") + text)
 
@@ -42,6 +40,8 @@ def relative_location(value: Any, namespace: Mapping[str, Any]) -> bytes:
     text = str(value) if isinstance(value, pathlib.PurePath) else value
     file = namespace.get("__file__")
     if not isinstance(text, str) or not isinstance(file, str) or not os.path.isabs(text):
+        return b""
+    if os.path.normpath(text) != text:  # a text is more than the place it leads to
         return b""
     here = os.path.dirname(os.path.abspath(file))
     depth = str(namespace.get("__package__") or "").count(".") + bool(namespace.get("__package__"))

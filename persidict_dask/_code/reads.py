@@ -79,13 +79,41 @@ def assigned_in(code: CodeType) -> frozenset[str]:
 
 @functools.lru_cache(maxsize=4096)
 def stored_in(code: CodeType) -> frozenset[str]:
-    """Names of attributes and outer variables that code assigns or deletes."""
-    return frozenset(
-        attribute_of(step)
-        for one in codes_of(code)
-        for step in meaningful(one)
-        if step.name in ("STORE_ATTR", "DELETE_ATTR", "STORE_DEREF", "DELETE_DEREF")
-    )
+    """Names that code assigns or deletes: outer variables, and attributes of functions and classes.
+
+    What a method assigns to `self` is an attribute of an instance.
+    """
+    return frozenset(name for one in codes_of(code) for name in _stored(one))
+
+
+def _stored(code: CodeType) -> Iterator[str]:
+    steps, instance = meaningful(code), _instance_in(code)
+    for at, step in enumerate(steps):
+        if step.name in ("STORE_DEREF", "DELETE_DEREF"):
+            yield step.argument
+        elif step.name in ("STORE_ATTR", "DELETE_ATTR"):
+            target = steps[_target_of(steps, at)]
+            if instance is None or (target.name, target.argument) != ("LOAD_FAST", instance):
+                yield attribute_of(step)
+
+
+def _instance_in(code: CodeType) -> str | None:
+    """What a method calls the instance; `None` in other code, and in methods of classes."""
+    holder = code.co_qualname.rpartition(".")[0]
+    first = next(iter(code.co_varnames), "cls")
+    is_method = holder and not holder.endswith("<locals>") and code.co_argcount > 0
+    return first if is_method and first not in ("cls", "mcs", "mcls", "metacls") else None
+
+
+def _target_of(steps: list[Step], at: int) -> int:
+    """The position of what an attribute is assigned to; in `x.a += 1` it stands before the sum."""
+    if steps[at - 1].name != "SWAP":
+        return at - 1
+    for here in range(at - 1, 1, -1):
+        is_read = steps[here].name == "LOAD_ATTR" and steps[here - 1].name == "COPY"
+        if is_read and attribute_of(steps[here]) == attribute_of(steps[at]):
+            return here - 2
+    return at - 1
 
 
 @functools.lru_cache(maxsize=4096)

@@ -48,8 +48,7 @@ class Kind(NamedTuple):
     `look` returns its parts, cheaply, and `parts` makes a mapping of what it returns.
     `copy` makes a thing like it of other parts; with `is_data`, it is such a copy that is hashed,
     because another thread may change the thing meanwhile. `is_code` tells that some parts are
-    code, `has_attributes` that they are what code assigns as attributes or as variables of
-    closures, and `is_whole` that the only part is a token of all there is.
+    code, and `is_whole` that the only part is a token of all there is.
     """
 
     look: Callable[[], Look]
@@ -57,7 +56,6 @@ class Kind(NamedTuple):
     parts: Callable[[Look], Parts]
     is_data: bool = False
     is_code: bool = False
-    has_attributes: bool = False
     is_whole: bool = False
 
 
@@ -216,16 +214,16 @@ def _changes(before: Parts, after: Parts) -> Parts:
 
 def _is_any(names: Iterable[Any], fixed: Fixed) -> bool:
     """Is any of the parts with these names fixed?"""
-    return any(fixed is None or _attribute(name) in fixed for name in names)
+    return any(fixed is None or attribute(name) in fixed for name in names)
 
 
 def _with(parts: Parts, others: Parts, names: frozenset[str]) -> Parts:
     """Parts of which those with these names are taken from others."""
-    kept = {name: value for name, value in parts.items() if _attribute(name) not in names}
-    return kept | {name: value for name, value in others.items() if _attribute(name) in names}
+    kept = {name: value for name, value in parts.items() if attribute(name) not in names}
+    return kept | {name: value for name, value in others.items() if attribute(name) in names}
 
 
-def _attribute(name: Any) -> Any:
+def attribute(name: Any) -> Any:
     """What code calls a part: `("cell", "count")` of a function is `count`."""
     return name[1] if isinstance(name, tuple) else name
 

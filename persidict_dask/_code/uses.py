@@ -6,12 +6,13 @@ object is passed on, stored, returned, or asked for a method that is not known.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections import deque
-from types import GetSetDescriptorType, MemberDescriptorType
+from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any, Final
 
-from persidict_dask._code.instructions import Step
+from persidict_dask._code.instructions import Step, steps_of
 
 WRITTEN: Final = 0
 BELOW: Final = 1  # the object stays as it is, but what is taken out of it may be changed
@@ -67,17 +68,60 @@ def use_by_kind(value: Any, use: int, name: str | None, *, is_project: bool) -> 
 
     `name` is the attribute that is taken, if one is.
     """
-    cls = type(value)
+    cls: Any = type(value)
     if name is None:
-        runs_code = hasattr(cls, "__missing__") or (is_project and not isinstance(value, type))
-        return WRITTEN if runs_code else use
+        runs_code = is_project and not isinstance(value, type)
+        return min(use, use_by_operators(cls)) if runs_code or hasattr(cls, "__missing__") else use
     member = inspect.getattr_static(cls, name, None)
     if isinstance(value, _CONTAINERS) and not is_project:
         return use if name in _METHODS else WRITTEN
     if member is None and hasattr(cls, "__getattr__"):
         return WRITTEN
     is_data = member is None or isinstance(member, _SLOTS) or not hasattr(type(member), "__get__")
-    return use if is_data else WRITTEN
+    return use if is_data else _use_by_member(member)
+
+
+def _use_by_member(member: Any) -> int:
+    """What a method or a property does with its object."""
+    function = member.fget if isinstance(member, property) else member
+    return _use_in(function.__code__) if isinstance(function, FunctionType) else WRITTEN
+
+
+@functools.lru_cache(maxsize=4096)
+def _use_in(code: CodeType) -> int:
+    """What a method does with its first argument."""
+    first = next(iter(code.co_varnames), "")
+    if code.co_argcount == 0 or first in code.co_cellvars:
+        return WRITTEN
+    steps = [step for step in steps_of(code) if not step.silent]
+    loads = (at for at, s in enumerate(steps) if (s.name, s.argument) == ("LOAD_FAST", first))
+    return min((use_of(steps, at) for at in loads), default=READ)
+
+
+@functools.lru_cache(maxsize=1024)
+def use_by_operators(cls: Any) -> int:
+    """What operators on objects of a class, and functions like `len`, do with the object."""
+    members: list[Any] = [getattr(cls, name, None) for name in _LOOKED_AT]
+    if any(hasattr(cls, name) and not _is_python(getattr(cls, name)) for name in _CHANGING):
+        return WRITTEN
+    return min((_use_in(one.__code__) for one in members if _is_python(one)), default=READ)
+
+
+def _is_python(member: Any) -> bool:
+    return isinstance(member, FunctionType)
+
+
+_CHANGING: Final = ("__missing__", "__next__")
+_LOOKED_AT: Final = (
+    *_CHANGING,
+    *("__bool__", "__contains__", "__getattr__", "__getitem__", "__iter__", "__len__"),
+    *("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__reversed__"),
+    *("__abs__", "__float__", "__index__", "__int__", "__invert__", "__neg__", "__pos__"),
+    *("__add__", "__and__", "__floordiv__", "__matmul__", "__mod__", "__mul__", "__or__"),
+    *("__pow__", "__radd__", "__rmul__", "__rsub__", "__rtruediv__", "__sub__", "__truediv__"),
+    "__xor__",
+)
+"""Methods that run when an object is looked at."""
 
 
 def is_method(step: Step) -> bool:
@@ -108,6 +152,8 @@ def _end(steps: list[Step], start: int, here: int, height: int) -> int:
         return WRITTEN if is_changed else _inside(steps, start, here)
     if step.name in ("BINARY_SUBSCR", "BINARY_SLICE"):
         return _inside(steps, start, here)
+    if step.name == "BUILD_TUPLE":
+        return READ if use_of(steps, here, start) == READ else WRITTEN
     if height == 1 and is_method(step):
         name = step.argument[0] if step.name == "LOAD_ATTR" else step.argument
         return BELOW if name in _METHODS else WRITTEN

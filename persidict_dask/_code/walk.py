@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePath
 from types import FunctionType
@@ -12,6 +12,7 @@ from typing import Any, Final
 from persidict_dask._code.inert import is_inert
 from persidict_dask._code.looks import is_fixed
 from persidict_dask._code.places import relative_location
+from persidict_dask._code.reads import names_in
 from persidict_dask._code.state import MISSING, Fixed
 from persidict_dask._code.uses import READ, WRITTEN, use_by_kind
 from persidict_dask._code.watch import Watches
@@ -37,6 +38,20 @@ DEFINITIONS: Table[CodeWalker] = Table()
 
 _STRUCTURE: Final = ("__bases__", "__code__", "__defaults__")
 """Parts of functions and classes that every use of them reads."""
+_READERS: Final = frozenset(
+    {
+        *("attr.fields", "attr.fields_dict", "attrs.fields", "attrs.fields_dict"),
+        *("cattrs.structure", "dacite.from_dict", "dataclasses.fields"),
+        *("inspect.get_annotations", "inspect.getfullargspec", "inspect.signature"),
+        *("msgspec.convert", "msgspec.json.decode", "msgspec.msgpack.decode"),
+        *("pydantic.TypeAdapter", "pydantic.type_adapter.TypeAdapter", "typing.get_type_hints"),
+        *("attr._make.fields", "attr._make.fields_dict", "dacite.core.from_dict"),
+        *("msgspec._core.convert", "msgspec._json_utils.decode"),
+    }
+)
+"""Functions that read annotations of the functions and classes they are given."""
+_COMPUTED: Final = frozenset({"dir", "getmembers", "vars"})
+"""Names by which code may read attributes that it does not name."""
 
 
 class CodeWalker(Walker):
@@ -62,6 +77,8 @@ class CodeWalker(Walker):
         self.read = set(_STRUCTURE)
         self.stored: set[str] = set()
         self.is_dynamic = False
+        self.reads_hints = False
+        self.counts_hints = False
         self.hidden: frozenset[type] = frozenset()
         self.label = ""
         self.namespace: Mapping[str, Any] = {}
@@ -124,8 +141,10 @@ class CodeWalker(Walker):
         own = getattr(obj, "__dict__", {})
         self.uses.append((own, WRITTEN))  # by the library that is served
         before = self.before(own).items()
-        public = [(k, v) for k, v in before if isinstance(k, str) and k[0] != "_"]
-        return frame(b"inert", token + self.attributes(b"attributes", public))
+        assigned = _assigned_in(type(obj), self.is_by_value)
+        named = [pair for pair in before if isinstance(pair[0], str)]
+        counted = [pair for pair in named if pair[0][0] != "_" or pair[0] in assigned]
+        return frame(b"inert", token + self.attributes(b"attributes", counted))
 
     def members(self, cls: type) -> Mapping[str, Any]:
         """What a class holds, as it was before runs changed it."""
@@ -175,11 +194,16 @@ class CodeWalker(Walker):
     def library(self, obj: Any, name: str = "") -> bytes:
         """Token of what is known by name and version, or by the file it was compiled to."""
         module = module_of(obj)
+        self.uses_library(f"{module}.{name}" if name else place(obj).replace(":", "."))
         origin = origin_of(module, self.by_value)
         if origin.kind == PROJECT:
             origin = Origin(PROJECT, module, compiled_version(module))
         self.versions[origin.name] = origin.version
         return frame(b"library", f"{origin} {place(obj)} {name}".encode())
+
+    def uses_library(self, name: str) -> None:
+        """Note a function of a library that reads annotations."""
+        self.reads_hints |= name in _READERS
 
     def version(self, origin: Origin) -> bytes:
         """Token of the version of a library, which is noted."""
@@ -241,7 +265,8 @@ class CodeWalker(Walker):
     def _written(self) -> dict[Any, frozenset[str]]:
         """Keys of the watched things that the code may change, with parts that it only reads.
 
-        Who holds an object may change all of it; an attribute may be assigned from everywhere.
+        Who holds an object may change all of it. Functions and classes are held by all that call
+        them: of these it is the attributes that are assigned anywhere.
         """
         assert self.watches is not None
         if self.is_dynamic:
@@ -253,9 +278,24 @@ class CodeWalker(Walker):
         definitions = set(self.watches.definitions())
         for key in definitions:  # what they hold is changed by what they do
             values += self.watches.parts_of(key)
+        values += self.watches.active(self.is_by_value)
         found = {*self.watches.reachable(values)} - definitions | self.assigned
-        open_to_all = self.watches.with_attributes() if self.stored else ()
-        fixed = frozenset(self.read - self.stored)
-        return dict.fromkeys(open_to_all, fixed) | dict.fromkeys(
-            found & self.watches.keys(), frozenset()
-        )
+        written = dict.fromkeys(found & self.watches.keys(), frozenset[str]())
+        if self.stored:
+            written |= {key: self._fixed(key) for key in definitions - self.assigned}
+        return written
+
+    def _fixed(self, key: Any) -> frozenset[str]:
+        """Names of the parts of a function or class that the code reads and does not assign."""
+        assert self.watches is not None
+        read = self.read
+        if not _COMPUTED.isdisjoint(read):
+            read = {*read, *self.watches.names_in(key)}
+        return frozenset(read - self.stored)
+
+
+def _assigned_in(cls: type, is_counted: Callable[[type], bool]) -> frozenset[str]:
+    """Names of attributes in the methods of those bases of a class that count."""
+    methods = (part for base in cls.__mro__ if is_counted(base) for part in vars(base).values())
+    codes = (part.__code__ for part in methods if isinstance(part, FunctionType))
+    return frozenset(name for code in codes for name in names_in(code))

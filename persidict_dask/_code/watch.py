@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import repeat
 from operator import is_
-from types import MappingProxyType
+from types import MappingProxyType, MethodType
 from typing import Any, Final
 
 from persidict_dask._code.looks import content, kind_of, name_in, variable_of
@@ -18,13 +18,16 @@ from persidict_dask._code.state import (
     Fixed,
     Look,
     Tracked,
+    attribute,
     lock,
     running,
     same,
     tracked,
     version,
 )
+from persidict_dask._code.uses import READ, use_by_operators
 
+_PLAIN: Final = (dict, list, set)
 _NONE: Final[frozenset[str]] = frozenset()
 
 
@@ -162,27 +165,36 @@ class Watches:
         things = ((self._things[key].known, fixed) for key, fixed in self._written.items())
         return running(things, changed)
 
-    def variable(self, name: str) -> None:
-        """Watch a variable of the environment."""
-        self._watch(("variable", name), os.environ, lambda: variable_of(name), name)
+    def variable(self, name: str) -> Any:
+        """Watch a variable of the environment; return what it was before runs changed it."""
+        key = ("variable", name)
+        known = self._watch(key, os.environ, lambda: variable_of(name), f"os.environ[{name!r}]")
+        known.is_global = True
+        return known.last[0] if key in self._as_is else known.only_part()
 
     def keys(self) -> frozenset[Any]:
         """Keys of all things."""
         return frozenset(self._things)
 
+    def active(self, is_project: Callable[[Any], bool]) -> Iterator[Any]:
+        """What changes when it is only looked at: iterators, `defaultdict`, parts of others."""
+        for watched in self._things.values():
+            obj = watched.known.thing
+            cls: Any = type(obj)
+            if cls in _PLAIN or watched.known.kind.is_code:
+                continue
+            can_act = hasattr(cls, "__missing__") or hasattr(cls, "__next__") or is_project(cls)
+            if can_act and (use := use_by_operators(cls)) < READ:
+                yield from self.below(obj, use)
+
     def definitions(self) -> Iterator[Any]:
         """Keys of functions and classes."""
         return (key for key, watched in self._things.items() if watched.known.kind.is_code)
 
-    def with_attributes(self) -> Iterator[Any]:
-        """Keys of things that have attributes: functions, classes and instances."""
-        return (key for key, watched in self._things.items() if watched.known.kind.has_attributes)
-
     def parts(self, obj: Any) -> Look:
         """What is inside of a thing, or of a tuple; nothing for others."""
-        if isinstance(obj, (tuple, frozenset)):
-            return tuple(obj)
-        return self.parts_of(id(obj)) if id(obj) in self._things else ()
+        held = _held_by(obj)
+        return held or (self.parts_of(id(obj)) if id(obj) in self._things else ())
 
     def below(self, obj: Any, levels: int) -> list[Any]:
         """What is so many levels inside of an object; before that what has no parts to be seen."""
@@ -197,6 +209,11 @@ class Watches:
         is_whole = id(obj) in self._things and self._things[id(obj)].known.kind.is_whole
         return is_whole and not isinstance(obj, (bytearray, array))
 
+    def names_in(self, key: Any) -> Iterator[str]:
+        """Names of the attributes of a function or class."""
+        watched = self._things[key]
+        return map(attribute, watched.known.kind.parts(watched.seen))
+
     def parts_of(self, key: Any) -> Look:
         """What is inside of the thing with a key."""
         return self._things[key].seen
@@ -209,8 +226,15 @@ class Watches:
             if id(obj) in seen:
                 continue
             seen.add(id(obj))
-            if isinstance(obj, (tuple, frozenset)):
-                waiting.extend(obj)
+            if held := _held_by(obj):
+                waiting.extend(held)
             elif id(obj) in self._things and self._things[id(obj)].known.is_of(obj):
                 yield id(obj)
                 waiting.extend(self._things[id(obj)].seen)
+
+
+def _held_by(obj: Any) -> Look:
+    """What is inside of an object in which nothing changes but what it holds."""
+    if isinstance(obj, (tuple, frozenset)):
+        return tuple(obj)
+    return (obj.__self__, obj.__func__) if isinstance(obj, MethodType) else ()

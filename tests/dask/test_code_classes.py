@@ -534,6 +534,34 @@ def test_k5_use_of_a_class_is_no_edit(kind, uses):
     assert len(set(uses[kind])) == 1
 
 
+# -- annotations that code reads -------------------------------------------------------------------
+
+READERS = {
+    "fields of a dataclass": "from dataclasses import dataclass, fields\n@dataclass\nclass Row:\n    x: TYPE\ndef f(x):\n    return [g.type for g in fields(Row)]",
+    "get_type_hints": "import typing\ndef h(a: TYPE): return a\ndef f(x):\n    return typing.get_type_hints(h)",
+    "a signature": "import inspect\ndef h(a: TYPE): return a\ndef f(x):\n    return inspect.signature(h)",
+    "an import inside": "def h(a: TYPE): return a\ndef f(x):\n    from inspect import signature\n    return signature(h)",
+    "a named tuple": "from typing import NamedTuple\nclass R(NamedTuple):\n    a: TYPE\ndef f(x):\n    return R.__annotations__",
+    "fields of attrs": "import attrs\n@attrs.define\nclass R:\n    a: TYPE\ndef f(x):\n    return attrs.fields(R)[0].type",
+    "a conversion by msgspec": "import msgspec, dataclasses\n@dataclasses.dataclass\nclass R:\n    a: TYPE\ndef f(x):\n    return msgspec.convert(x, R)",
+    "an adapter of pydantic": "import pydantic, dataclasses\n@dataclasses.dataclass\nclass R:\n    a: TYPE\ndef f(x):\n    return pydantic.TypeAdapter(R).validate_python(x)",
+    "a decoder of msgspec": "import msgspec, dataclasses\n@dataclasses.dataclass\nclass R:\n    a: TYPE\ndef f(x):\n    return msgspec.json.decode(x, type=R)",
+}
+
+
+def typed(text, kind):
+    namespace = {"__name__": "typed"}
+    exec(text.replace("TYPE", kind), namespace)
+    return fingerprint(namespace["f"]).hexdigest
+
+
+@pytest.mark.parametrize("what", READERS)
+def test_n4_annotations_count_where_code_asks_for_them(what):
+    """By functions that are known to read them, and by their name."""
+    one, same, other = (typed(READERS[what], kind) for kind in ("int", "int", "str"))
+    assert one == same != other
+
+
 # -- what there is no content of ----------------------------------------------------------------
 
 

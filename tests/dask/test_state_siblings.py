@@ -166,6 +166,112 @@ EDITS = {
         """,
         "os.environ['MODE_OF_A_TEST'] = '100'",
     ),
+    "an attribute that only a constructor assigns": (
+        """
+        class Cfg:
+            def __init__(self, k):
+                self.k = k
+        CFG = Cfg(1)
+        class Other:
+            def __init__(self):
+                self.k = 0
+        def f(x):
+            Other()
+            return x * CFG.k
+        """,
+        "CFG.k = 100",
+    ),
+    "the class of an object": (
+        """
+        class A:
+            k = 1
+        class B:
+            k = 2
+        G = A()
+        def f(x):
+            return G.k
+        """,
+        "G.__class__ = B",
+    ),
+    "the factory of a defaultdict": (
+        """
+        from collections import defaultdict
+        D = defaultdict(int)
+        def f(x):
+            return D.default_factory()
+        """,
+        "D.default_factory = lambda: 5",
+    ),
+    "an attribute of a mapping": (
+        """
+        from collections import OrderedDict
+        O = OrderedDict()
+        O.tag = 1
+        def f(x):
+            return O.tag
+        """,
+        "O.tag = 2",
+    ),
+    "a text that is a path with more": (
+        """
+        P = __file__ + "/out"
+        def f(x):
+            return len(P + "x")
+        """,
+        "P += '/'",
+    ),
+    "a method of the environment": (
+        """
+        import os
+        os.environ["MODE_OF_A_TEST"] = "1"
+        get = os.environ.get
+        def f(x):
+            return get("MODE_OF_A_TEST")
+        """,
+        "os.environ['MODE_OF_A_TEST'] = '100'",
+    ),
+    "a name that the project has made a built-in one": (
+        """
+        import builtins
+        builtins.LIMIT_OF_A_TEST = 1
+        def f(x):
+            return LIMIT_OF_A_TEST
+        """,
+        "builtins.LIMIT_OF_A_TEST = 2",
+    ),
+    "a private attribute of a thread of the project": (
+        """
+        import threading
+        class Job(threading.Thread):
+            def __init__(self, k):
+                super().__init__()
+                self._k = k
+            def run(self):
+                return self._k
+        G = Job(1)
+        def f(x):
+            return G.run()
+        """,
+        "G._k = 5",
+    ),
+    "what a method reads that only looks": (
+        """
+        class Cfg:
+            def __init__(self):
+                self.k = 1
+            def double(self):
+                return self.k * 2
+            @property
+            def triple(self):
+                return self.k * 3
+            def __getitem__(self, x):
+                return self.k * x
+        CFG = Cfg()
+        def f(x):
+            return CFG.double() + CFG.triple + CFG[4]
+        """,
+        "CFG.k = 100",
+    ),
     "another name of a function that reads the environment": (
         """
         import os
@@ -378,6 +484,80 @@ RUN_ONCE = {
             return model.predict(x)
         f = lambda x: run(MODEL, x)
     """,
+    "a bound method of an object that keeps": """
+        class M:
+            def __init__(self):
+                self.memo = {}
+            def go(self, x):
+                self.memo[x] = x
+                return x
+        go = M().go
+        def f(x):
+            RUNS.append(1)
+            return go(x)
+    """,
+    "a defaultdict in a dict": """
+        from collections import defaultdict
+        D = {"a": defaultdict(int)}
+        def f(x):
+            RUNS.append(1)
+            return D["a"][x] + 1
+    """,
+    "a defaultdict in a tuple, and one in an object": """
+        from collections import defaultdict
+        T = (defaultdict(int),)
+        class H:
+            def __init__(self):
+                self.t = defaultdict(int)
+        HOLDER = H()
+        def f(x):
+            RUNS.append(1)
+            return T[0][x] + HOLDER.t[x] + 1
+    """,
+    "operators that keep": """
+        class W:
+            def __init__(self):
+                self.memo = []
+            def __contains__(self, x):
+                self.memo.append(x)
+                return True
+            def __len__(self):
+                self.memo.append(1)
+                return 1
+        D = {"a": W()}
+        def f(x):
+            RUNS.append(1)
+            return (x in D["a"]) * len(D["a"])
+    """,
+    "an iterator that is summed up": """
+        IT = iter([1, 0])
+        def f(x):
+            RUNS.append(1)
+            return sum(IT)
+    """,
+    "a variable of the environment that is set": """
+        import os
+        os.environ.pop("SET_BY_A_TEST", None)
+        def f(x):
+            RUNS.append(1)
+            os.environ["SET_BY_A_TEST"] = "1"
+            return x
+    """,
+    "a polynomial of numpy": """
+        import numpy
+        P = numpy.poly1d([1, 0])
+        def f(x):
+            RUNS.append(1)
+            return int(P(x))
+    """,
+    "imports that fail": """
+        def f(x):
+            RUNS.append(1)
+            try:
+                from .helpers_of_a_test import go
+            except ImportError:
+                return x
+    """,
     "a connection that is used outside": """
         import sqlite3
         class Client:
@@ -470,6 +650,73 @@ def test_functions_that_assign_other_attributes_of_one_class():
     namespace["Stats"].mode = 7
     assert (hit(1), miss(1), miss(1)) == (1, 7, 7)
     assert namespace["Stats"].misses == 3
+
+
+OTHERS = """
+    class Cfg:
+        def __init__(self, k):
+            self.k = k
+        def change(self, k):
+            self.k = k
+    class Acc:
+        pass
+    from types import SimpleNamespace
+    CFG, NS, ACC = Cfg(1), SimpleNamespace(k=1), Acc()
+    class Base:
+        k = 1
+    def inner(x):
+        return CFG.k * x
+    def text(x):
+        ACC.n = 0
+        return f"{NS} {vars(CFG)}"
+    def of_class(x):
+        Base.n = 0
+        return vars(Base)["k"]
+    def outer(k):
+        CFG.k = NS.k = Base.k = k
+        return inner(3)
+    def changing(k):
+        CFG.change(k)
+        return inner(3)
+"""
+
+
+def test_what_other_functions_change_is_seen_by_those_that_read_it():
+    """Also inside of the run that changes it, and beside attributes of one's own."""
+    namespace, plain, store = made(OTHERS), made(OTHERS), LocalDict()
+    names = ("inner", "text", "of_class", "outer", "changing")
+    namespace |= {name: persist(store, name=name)(namespace[name]) for name in names}
+    calls = [(name, k) for k in (2, 5) for name in ("outer", "inner", "text", "of_class")]
+    for name, k in [("text", 1), ("of_class", 1), *calls, ("changing", 7), ("inner", 1)]:
+        assert namespace[name](k) == plain[name](k)
+
+
+def test_an_edit_during_a_run_of_another_thread_is_an_edit():
+    """Of what the function only reads."""
+    namespace = made("""
+        import threading
+        BEGUN, GO = threading.Event(), threading.Event()
+        class Cfg:
+            def __init__(self, k):
+                self.k = k
+        CFG = Cfg(1)
+        def f(x):
+            if x == 1:
+                BEGUN.set()
+                GO.wait(60)
+            return CFG.k * x
+    """)
+    store = LocalDict()
+    f = persist(store, name="edited")(namespace["f"])
+    thread = threading.Thread(target=f, args=(1,))
+    thread.start()
+    assert namespace["BEGUN"].wait(60)
+    namespace["CFG"].k = 2
+    namespace["GO"].set()
+    thread.join()
+    assert f(10) == 20
+    namespace["CFG"].k = 1
+    assert f(10) == 10
 
 
 def test_state_of_what_arguments_bring_along():
