@@ -200,7 +200,14 @@ def members(look: Look) -> Parts:
 
 def same(one: Look, other: Look) -> bool:
     """Are two looks of the same things?"""
-    return len(one) == len(other) and all(map(is_, one, other))
+    if len(one) != len(other):
+        return False
+    return all(map(is_, one, other)) or (len(one) == 1 and _is_same(one[0], other[0]))
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Texts and tokens are made anew by each look."""
+    return one is other or (type(one) in (bytes, str) and type(one) is type(other) and one == other)
 
 
 def _hold(seen: list[tuple[Callable[[], Look], Look]]) -> bool:
@@ -208,7 +215,7 @@ def _hold(seen: list[tuple[Callable[[], Look], Look]]) -> bool:
 
 
 def _changes(before: Parts, after: Parts) -> Parts:
-    changed = {k: v for k, v in after.items() if before.get(k, MISSING) is not v}
+    changed = {k: v for k, v in after.items() if not _is_same(before.get(k, MISSING), v)}
     return changed | dict.fromkeys(before.keys() - after.keys(), MISSING)
 
 

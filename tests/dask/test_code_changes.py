@@ -142,7 +142,8 @@ def test_state_that_the_function_keeps_for_itself_is_not_in_the_key(script):
             return x
     """)
     before = fingerprint(namespace.f)
-    with running(namespace.f) as changed:
+    changed = []
+    with running(namespace.f, changed=changed):
         namespace.f(1)
     assert fingerprint(namespace.f) is before
     assert changed == ["__main__.MODEL"]

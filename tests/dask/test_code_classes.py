@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 
 import pytest
 
@@ -537,21 +538,77 @@ def test_k5_use_of_a_class_is_no_edit(kind, uses):
 # -- annotations that code reads -------------------------------------------------------------------
 
 READERS = {
-    "fields of a dataclass": "from dataclasses import dataclass, fields\n@dataclass\nclass Row:\n    x: TYPE\ndef f(x):\n    return [g.type for g in fields(Row)]",
-    "get_type_hints": "import typing\ndef h(a: TYPE): return a\ndef f(x):\n    return typing.get_type_hints(h)",
-    "a signature": "import inspect\ndef h(a: TYPE): return a\ndef f(x):\n    return inspect.signature(h)",
-    "an import inside": "def h(a: TYPE): return a\ndef f(x):\n    from inspect import signature\n    return signature(h)",
-    "a named tuple": "from typing import NamedTuple\nclass R(NamedTuple):\n    a: TYPE\ndef f(x):\n    return R.__annotations__",
-    "fields of attrs": "import attrs\n@attrs.define\nclass R:\n    a: TYPE\ndef f(x):\n    return attrs.fields(R)[0].type",
-    "a conversion by msgspec": "import msgspec, dataclasses\n@dataclasses.dataclass\nclass R:\n    a: TYPE\ndef f(x):\n    return msgspec.convert(x, R)",
-    "an adapter of pydantic": "import pydantic, dataclasses\n@dataclasses.dataclass\nclass R:\n    a: TYPE\ndef f(x):\n    return pydantic.TypeAdapter(R).validate_python(x)",
-    "a decoder of msgspec": "import msgspec, dataclasses\n@dataclasses.dataclass\nclass R:\n    a: TYPE\ndef f(x):\n    return msgspec.json.decode(x, type=R)",
+    "fields of a dataclass": """
+        from dataclasses import dataclass, fields
+        @dataclass
+        class Row:
+            x: TYPE
+        def f(x):
+            return [g.type for g in fields(Row)]
+    """,
+    "get_type_hints": """
+        import typing
+        def h(a: TYPE): return a
+        def f(x):
+            return typing.get_type_hints(h)
+    """,
+    "a signature": """
+        import inspect
+        def h(a: TYPE): return a
+        def f(x):
+            return inspect.signature(h)
+    """,
+    "an import inside": """
+        def h(a: TYPE): return a
+        def f(x):
+            from inspect import signature
+            return signature(h)
+    """,
+    "a named tuple": """
+        from typing import NamedTuple
+        class R(NamedTuple):
+            a: TYPE
+        def f(x):
+            return R.__annotations__
+    """,
+    "fields of attrs": """
+        import attrs
+        @attrs.define
+        class R:
+            a: TYPE
+        def f(x):
+            return attrs.fields(R)[0].type
+    """,
+    "a conversion by msgspec": """
+        import msgspec, dataclasses
+        @dataclasses.dataclass
+        class R:
+            a: TYPE
+        def f(x):
+            return msgspec.convert(x, R)
+    """,
+    "an adapter of pydantic": """
+        import pydantic, dataclasses
+        @dataclasses.dataclass
+        class R:
+            a: TYPE
+        def f(x):
+            return pydantic.TypeAdapter(R).validate_python(x)
+    """,
+    "a decoder of msgspec": """
+        import msgspec, dataclasses
+        @dataclasses.dataclass
+        class R:
+            a: TYPE
+        def f(x):
+            return msgspec.json.decode(x, type=R)
+    """,
 }
 
 
 def typed(text, kind):
-    namespace = {"__name__": "typed"}
-    exec(text.replace("TYPE", kind), namespace)
+    namespace = {"__name__": "__main__"}
+    exec(textwrap.dedent(text).replace("TYPE", kind), namespace)
     return fingerprint(namespace["f"]).hexdigest
 
 
@@ -640,7 +697,7 @@ class Hook:
 class Row({base}):
     a: Optional[Annotated[int, check]]
 def f(x):
-    return Row.__annotations__
+    return Row
 """
 
 
