@@ -47,6 +47,7 @@ class Walker:
         self._origins: dict[str, Origin] = {}
         self._constructors: dict[int, tuple[Any, bytes]] = {}
         self.stand_in: Callable[[Any], bytes] | None = None
+        self.is_trial = False  # only whether there is a token is asked
         self.definitions: dict[int, Any] = {}  # of which the code counts, by id
 
     def token(self, obj: Any) -> bytes:
