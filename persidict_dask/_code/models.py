@@ -12,6 +12,7 @@ from persidict_dask._code.annotations import value_token
 from persidict_dask._code.kinds import Members, Model, Parts, hides, holds, step
 from persidict_dask._code.pydantic import PYDANTIC
 from persidict_dask._code.structs import ATTRS, MSGSPEC, is_of_attrs
+from persidict_dask._code.uses import WRITTEN
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._digest.frame import frame_all
 from persidict_dask._digest.members import attributes_of_member
@@ -96,8 +97,9 @@ def _enum_parts(walker: CodeWalker, cls: Any, members: Members) -> Parts:
     every = {key: value for key, value in members.items() if isinstance(value, cls)}
     every |= cls.__members__
     for key in (*own, *sorted(every.keys() - own.keys())):
-        held = walker.before(vars(every[key]))
-        more = attributes_of_member(walker, every[key], held)
+        held = vars(every[key])
+        walker.uses.append((held, WRITTEN))  # whoever has the member may do that
+        more = attributes_of_member(walker, every[key], walker.before(held))
         added = walker.attributes(b"attributes", more.items()) if more else b""
         yield key, walker.at(f".{key}", every[key]._value_) + added
 

@@ -60,7 +60,7 @@ def _is_stable(walker: Walker, value: Any) -> bool:
     if type(value) in SCALARS:
         return True
     trial = type(walker)(walker.by_value)
-    trial.is_trial = True
+    trial.is_trial, trial.ignored = True, walker.ignored
     try:
         root_token(trial, value)
     except UnstableKeyError:

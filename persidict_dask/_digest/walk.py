@@ -40,6 +40,7 @@ class Walker:
 
     def __init__(self, by_value: tuple[str, ...] = (), instance: Any = None) -> None:
         self.by_value = by_value
+        self.ignored: tuple[str, ...] = ()
         self._instance = instance
         self._class_by_name: type | None = None
         self._memo: dict[int, tuple[Any, bytes]] = {}

@@ -89,6 +89,38 @@ if __name__ == "__main__":
     assert project.run("labels.py").split() == ["uno"]
 
 
+COUNTER = """
+import enum
+from persidict_dask import persist
+
+class Counter(enum.Enum):
+    ONE = 1
+    def __init__(self, number):
+        self.calls = 0
+        self.seen = []
+
+@persist("{cache}")
+def f(x):
+    Counter.ONE.calls += 1
+    Counter.ONE.seen.append(x)
+    Counter.ONE.last = x
+    return x
+"""
+
+
+@pytest.mark.filterwarnings("ignore:a run of:RuntimeWarning")
+def test_what_a_run_changes_in_a_member_is_state(project):
+    """As in any other object: it counts as it was, and an edit between runs counts."""
+    project.write("counter.py", COUNTER)
+    counter = importlib.import_module("counter")
+    before = counter.f.key_of(1)
+    assert [counter.f(1), counter.f(2), counter.f(1)] == [1, 2, 1]
+    assert counter.Counter.ONE.calls == 2
+    assert counter.f.key_of(1) == before
+    counter.Counter.ONE.calls = 7
+    assert counter.f.key_of(1) != before
+
+
 def test_members_that_hold_each_other():
     """Asking whether an attribute has a content does not go in circles."""
     digests = {digest(one) for one in Opposite}
