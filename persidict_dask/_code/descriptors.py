@@ -7,8 +7,11 @@ import types
 from collections.abc import Iterator
 from typing import Any, Final
 
+from persidict_dask._code.pydantic import validated_token
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._digest.frame import frame_all
+from persidict_dask._digest.reduced import reduced
+from persidict_dask._digest.wrapped import VALIDATED
 
 _WRAPPED: Final[dict[type, tuple[str, ...]]] = {
     property: ("fget", "fset", "fdel"),
@@ -27,6 +30,9 @@ def descriptor_token(walker: CodeWalker, obj: Any) -> bytes:
             parts = (member_token(walker, getattr(obj, name)) for name in names)
             more = () if type(obj) is kind else _added(walker, obj, names)
             return frame_all(kind.__name__.encode(), (*parts, *more))
+    if type(obj).__name__ == VALIDATED:
+        is_known = hasattr(obj, "ns_resolver")  # from pydantic 2.10 on
+        return validated_token(walker, obj) if is_known else reduced(walker, obj)
     return walker.library(obj)
 
 

@@ -12,9 +12,10 @@ from persidict_dask._code.annotations import value_token
 from persidict_dask._code.kinds import Members, Model, Parts, hides, holds, step
 from persidict_dask._code.pydantic import PYDANTIC
 from persidict_dask._code.structs import ATTRS, MSGSPEC, is_of_attrs
+from persidict_dask._code.uses import WRITTEN
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._digest.frame import frame_all
-from persidict_dask._digest.objects import added_to_member
+from persidict_dask._digest.members import attributes_of_member
 from persidict_dask._origin import module_of
 
 
@@ -96,7 +97,9 @@ def _enum_parts(walker: CodeWalker, cls: Any, members: Members) -> Parts:
     every = {key: value for key, value in members.items() if isinstance(value, cls)}
     every |= cls.__members__
     for key in (*own, *sorted(every.keys() - own.keys())):
-        more = added_to_member(every[key], walker.before(vars(every[key])))
+        held = vars(every[key])
+        walker.uses.append((held, WRITTEN))  # whoever has the member may do that
+        more = attributes_of_member(walker, every[key], walker.before(held))
         added = walker.attributes(b"attributes", more.items()) if more else b""
         yield key, walker.at(f".{key}", every[key]._value_) + added
 

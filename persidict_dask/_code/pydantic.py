@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
 import sys
+import typing
 from typing import Any, Final
 
 from persidict_dask._code.annotations import annotation_token, described
 from persidict_dask._code.kinds import Members, Model, Parts, holds, step
 from persidict_dask._code.walk import CodeWalker
 from persidict_dask._digest.frame import frame_all
+from persidict_dask._digest.walk import SCALARS
+from persidict_dask._origin import module_of
 
 _PYDANTIC: Final = "__pydantic_"
 _COUNTED: Final = frozenset({"__pydantic_config__", "__pydantic_root_model__"})
@@ -66,3 +70,30 @@ def _decorators(walker: CodeWalker, decorators: Any) -> Parts:
 
 
 PYDANTIC = Model(holds("__pydantic_decorators__"), _hides, _parts, has_hints=True)
+
+
+# -- functions under `validate_call` --------------------------------------------------------------
+
+
+def validated_token(walker: CodeWalker, wrapper: Any) -> bytes:
+    """Token of what checks the arguments of a function: that, and what says how to check."""
+    function = wrapper.function
+    inner = function.func if isinstance(function, functools.partial) else function
+    config = wrapper.config_wrapper.config_dict
+    with_return = wrapper.validate_return or config.get("validate_return", False)
+    hints = _hints(inner, wrapper.ns_resolver)
+    read = {k: v for k, v in hints.items() if with_return or k != "return"}
+    with step(".__annotations__"):
+        tokens = (SCALARS[str](k) + annotation_token(walker, v) for k, v in read.items())
+        seen = frame_all(b"hints", tokens)
+    walker.name("annotations", f"{module_of(inner)}.{inner.__qualname__}", wrapper, seen)
+    settings = (walker.at(".config", config), walker.token(bool(wrapper.validate_return)))
+    return frame_all(b"validated", (walker.at(".function", function), *settings, seen))
+
+
+def _hints(function: Any, resolver: Any) -> dict[str, Any]:
+    """The annotations of a function, with names resolved as far as that is possible."""
+    with contextlib.suppress(Exception):  # whatever the text of an annotation raises
+        known = resolver.namespaces_tuple
+        return typing.get_type_hints(function, known.globals, known.locals, include_extras=True)
+    return dict(getattr(function, "__annotations__", {}))

@@ -26,7 +26,7 @@ from persidict_dask._digest import (
 from persidict_dask._digest.definitions import Data
 from persidict_dask._digest.python import EXACT
 from persidict_dask._digest.walk import HANDLERS, SCALARS, Handler
-from persidict_dask._digest.wrapped import known_by
+from persidict_dask._digest.wrapped import VALIDATED, known_by
 from persidict_dask._origin import module_of
 
 _registered: dict[type, Callable[[Any], Any]] = {}
@@ -53,6 +53,7 @@ _LIBRARIES: dict[str, dict[str, Handler]] = {
     "persidict": {"PersiDict": objects.store},
     "toolz": {"curry": known_by("func", "args", "keywords")},
     "cytoolz": {"curry": known_by("func", "args", "keywords")},
+    "pydantic": {VALIDATED: objects.definition},
     "dask": {
         "DelayedLeaf": objects.delayed,
         **dict.fromkeys(("DaskMethodsMixin", "Expr"), objects.collection),

@@ -7,12 +7,14 @@ import enum
 import pathlib
 import types
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from persidict_dask._digest.frame import frame_all
+from persidict_dask._digest.members import attributes_of_member
 from persidict_dask._digest.named import by_library
 from persidict_dask._digest.reduced import (
+    attributes_token,
     cached_names,
     class_of,
     pickles_by_default,
@@ -59,7 +61,7 @@ def built_in(walker: Walker, function: Any) -> bytes:
 
 def member(walker: Walker, obj: enum.Enum) -> bytes:
     """An enum member: its class, its name and its value."""
-    more = added_to_member(obj, vars(obj))
+    more = attributes_of_member(walker, obj, vars(obj))
     parts = (
         class_of(walker, obj),
         walker.token(obj._name_),
@@ -67,17 +69,6 @@ def member(walker: Walker, obj: enum.Enum) -> bytes:
         walker.attributes(b"attributes", more.items()) if more else b"",
     )
     return frame_all(b"enum", parts)
-
-
-def added_to_member(member: enum.Enum, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the attributes was assigned to a member of an enumeration after it was made.
-
-    What its class makes of the value follows from that, and is lost where the class is shipped.
-    """
-    makers = (b for b in type(member).__mro__ if b.__module__ not in ("enum", "builtins"))
-    if any({"__init__", "__new_member__"} & vars(maker).keys() for maker in makers):
-        return {}
-    return {k: v for k, v in attributes.items() if not (k[0] == k[-1] == "_")}
 
 
 def fields(walker: Walker, obj: Any) -> bytes:
@@ -91,7 +82,7 @@ def fields(walker: Walker, obj: Any) -> bytes:
     values = [(name, getattr(obj, name)) for name in names if hasattr(obj, name)]
     more = {key: value for key, value in _own(obj).items() if key not in names}
     base = _builtin_part(walker, obj)
-    state = walker.attributes(b"fields", [*values, *more.items()])
+    state = attributes_token(walker, b"fields", [*values, *more.items()])
     return frame_all(b"dataclass", (class_of(walker, obj), base, state))
 
 

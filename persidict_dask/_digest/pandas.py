@@ -63,14 +63,20 @@ def _index(walker: Walker, index: Any) -> bytes:
     pd = sys.modules["pandas"]
     names = walker.at(".names", tuple(index.names))
     if isinstance(index, pd.MultiIndex):
-        levels = (walker.token(index.get_level_values(at)) for at in range(index.nlevels))
-        content = frame_all(b"levels", levels)
+        content = _levels(walker, index)
     elif isinstance(index, pd.RangeIndex):
         content = walker.token((index.start, index.stop, index.step))
     else:
         freq = getattr(index, "freqstr", None)
         content = _values(walker, index.array) + walker.token(freq)
     return frame_all(b"index", (class_in(walker, index, "pandas"), names, content))
+
+
+def _levels(walker: Walker, index: Any) -> bytes:
+    """Levels that are not used can be seen, as categories can; the width of codes cannot."""
+    codes = (array_token(walker, each.astype("<i8")) for each in index.codes)
+    levels = (walker.token(level) for level in index.levels)
+    return frame_all(b"levels", levels) + frame_all(b"codes", codes)
 
 
 def _values(walker: Walker, values: Any) -> bytes:

@@ -124,7 +124,9 @@ _NO_BEHAVIOUR = frozenset(
 def _by_name(walker: Walker, obj: Any, name: str) -> bytes:
     """What pickles as a name is believed if that leads to it, and is no mask of the project's."""
     if isinstance(obj, _TYPE_PARAMETERS):
-        return _type_parameter(walker, obj)
+        return _type_parameter(walker, obj, _OF_PARAMETERS)
+    if isinstance(obj, typing.NewType):
+        return _type_parameter(walker, obj, ("name", "supertype"))
     if not leads_to(name, obj):
         raise refuse(obj, f"it pickles as {name!r}, and that does not lead to it")
     cls, module = type(obj), module_of(obj)
@@ -139,11 +141,11 @@ def _by_name(walker: Walker, obj: Any, name: str) -> bytes:
 
 
 _TYPE_PARAMETERS = (typing.TypeVar, typing.ParamSpec, typing.TypeVarTuple)
+_OF_PARAMETERS = ("name", "bound", "constraints", "covariant", "contravariant", "infer_variance")
 
 
-def _type_parameter(walker: Walker, obj: Any) -> bytes:
+def _type_parameter(walker: Walker, obj: Any, names: tuple[str, ...]) -> bytes:
     """A parameter of a generic class or function may stand in the scope of that alone."""
-    names = ("name", "bound", "constraints", "covariant", "contravariant", "infer_variance")
     values = [(name, getattr(obj, f"__{name}__", None)) for name in names]
     return frame_all(
         b"parameter", (class_of(walker, obj), walker.attributes(b"attributes", values))
@@ -189,6 +191,7 @@ def _reduce(obj: Any) -> Any:
 
 def _argument(walker: Walker, part: Any) -> bytes:
     """A class among the arguments of a constructor is the class of an instance."""
+    _refuse_shared(walker, part)
     return walker.class_token(part) if isinstance(part, type) else walker.token(part)
 
 
@@ -202,8 +205,30 @@ def state_token(walker: Walker, obj: Any, state: Any) -> bytes:
     if type(state) is dict and all(type(key) is str for key in state):
         hidden = cached_names(cls)
         kept = [(key, value) for key, value in state.items() if key not in hidden]
-        return walker.attributes(b"attributes", kept) if kept else b""
+        return attributes_token(walker, b"attributes", kept) if kept else b""
     return frame(b"state", walker.token(state))
+
+
+def attributes_token(walker: Walker, tag: bytes, parts: list[tuple[str, Any]]) -> bytes:
+    """Token of what an instance holds, which goes with it into a copy."""
+    for name, part in parts:
+        _refuse_shared(walker, part, f".{name}")
+    return walker.attributes(tag, parts)
+
+
+def _refuse_shared(walker: Walker, part: Any, segment: str = "") -> None:
+    """The generator of the process has a name, but in a copy of its holder it is another one."""
+    is_generator = not walker.is_code and type(part).__name__ in _GENERATORS
+    if is_generator and made_by_library(part, walker.by_value) is not None:
+        error = refuse(part, _SHARED)
+        error.prepend(segment)
+        raise error
+
+
+_SHARED = (
+    "it is the generator of the whole process, and a copy made by pickle takes its state along: "
+    "give a seed, often as random_state= or seed="
+)
 
 
 def pickles_by_default(cls: Any) -> bool:
@@ -217,11 +242,16 @@ def pickles_by_default(cls: Any) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def cached_names(cls: Any) -> frozenset[str]:
-    """Cached properties are computed from the rest: whether they were asked for does not count."""
+    """Cached properties are computed from the rest: whether they were asked for does not count.
+
+    Neither does the hash that classes of attrs keep.
+    """
     members = (pair for base in cls.__mro__ for pair in vars(base).items())
-    return frozenset(
-        name for name, value in members if isinstance(value, functools.cached_property)
-    )
+    names = {name for name, value in members if isinstance(value, functools.cached_property)}
+    return frozenset(names | ({_HASH_OF_ATTRS} if hasattr(cls, "__attrs_attrs__") else set()))
+
+
+_HASH_OF_ATTRS = "_attrs_cached_hash"
 
 
 def class_of(walker: Walker, obj: Any) -> bytes:

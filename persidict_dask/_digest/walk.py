@@ -40,6 +40,7 @@ class Walker:
 
     def __init__(self, by_value: tuple[str, ...] = (), instance: Any = None) -> None:
         self.by_value = by_value
+        self.ignored: tuple[str, ...] = ()
         self._instance = instance
         self._class_by_name: type | None = None
         self._memo: dict[int, tuple[Any, bytes]] = {}
@@ -47,6 +48,7 @@ class Walker:
         self._origins: dict[str, Origin] = {}
         self._constructors: dict[int, tuple[Any, bytes]] = {}
         self.stand_in: Callable[[Any], bytes] | None = None
+        self.is_trial = False  # only whether there is a token is asked
         self.definitions: dict[int, Any] = {}  # of which the code counts, by id
 
     def token(self, obj: Any) -> bytes:

@@ -16,6 +16,9 @@ _LARGEST: Final = 1000  # members of a container: caches hold data, and not code
 _CODE: Final = (types.FunctionType, type, types.MethodType)
 _NAMES_OF_WRAPPED: Final = ("__doc__", "__module__", "__name__", "__qualname__", "__annotations__")
 
+VALIDATED: Final = "ValidateCallWrapper"
+"""What pydantic puts around a function: code, and not data of the module it stands in."""
+
 
 def known_by(*names: str) -> Handler:
     """Handler for a class whose instances are these attributes, and nothing else that counts."""
