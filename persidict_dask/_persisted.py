@@ -54,6 +54,7 @@ class PersistedFunction(Generic[P, R]):
     __qualname__: str
     __module__: str
     _expected: str | None = None  # the code that the sender has, if it came from elsewhere
+    _expected_of_method: str | None = None  # the same, with what the class of an instance adds
 
     def __init__(
         self,
@@ -202,10 +203,9 @@ class PersistedFunction(Generic[P, R]):
 
     def _is_expected(self, code: Fingerprint) -> bool:
         """Is the code that of the sender, if the function came from elsewhere?"""
-        if self._expected is None:
-            return True
-        found = code.hexdigest[:CODE_DIGITS] if self._instance else self._code.digits()
-        return found == self._expected
+        if self._expected_of_method is not None:
+            return code.hexdigest[:CODE_DIGITS] == self._expected_of_method
+        return self._expected is None or self._code.digits() == self._expected
 
     def _digests(
         self,
