@@ -76,7 +76,7 @@ def warn_of_other_code(function: Any) -> None:
     others = function._code.others()
     what = f" ({', '.join(others)})" if others else ""
     warn_client(
-        f"{function._options.name}: a worker has other code than the process that has sent the "
+        f"{function._label}: a worker has other code than the process that has sent the "
         f"call{what}: a module that was edited since the worker has imported it, or another "
         "version of a library. The worker runs what it has; the result is stored as that of the "
         "code of the worker, and not where the sender looks for it"
