@@ -57,8 +57,9 @@ def has_arrived_for(found: Any, function: Any) -> bool:
 
 def expectation(function: Any) -> str | None:
     """Return what the code of a function should be wherever it is sent; `None` if no key has it."""
-    if function._expected is not None or not function._options.enabled:
-        return function._expected  # type: ignore[no-any-return]
+    known = function._expected_of_method if function._instance else function._expected
+    if known is not None or not function._options.enabled:
+        return known  # type: ignore[no-any-return]
     with suppress(UnstableKeyError):
         owner = function._code.owner_of(function._instance[0]) if function._instance else None
         return function._code.digits(owner)  # type: ignore[no-any-return]
@@ -75,7 +76,7 @@ def warn_of_other_code(function: Any) -> None:
     others = function._code.others()
     what = f" ({', '.join(others)})" if others else ""
     warn_client(
-        f"{function._options.name}: a worker has other code than the process that has sent the "
+        f"{function._label}: a worker has other code than the process that has sent the "
         f"call{what}: a module that was edited since the worker has imported it, or another "
         "version of a library. The worker runs what it has; the result is stored as that of the "
         "code of the worker, and not where the sender looks for it"

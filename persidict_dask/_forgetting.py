@@ -42,7 +42,7 @@ def forget_all(results: Results) -> Removed:
             handle.discard(key)
     if results.claims is not None:
         results.claims.remove_abandoned(results.claims.under(results.name))
-    return Removed(len(removed), f"results of {results.name} removed")
+    return Removed(len(removed), f"results of {results.label} removed")
 
 
 def forget_older(results: Results, code: str, now: Mapping[str, Any]) -> Removed:
@@ -58,7 +58,7 @@ def forget_older(results: Results, code: str, now: Mapping[str, Any]) -> Removed
         claimed = results.claims.under(results.name)
         results.claims.remove_abandoned([key for key in claimed if key[1] in doomed])
     kept = sum(map(len, others.values())) - len(keys)
-    told = f"results of {len(doomed)} earlier versions of {results.name} removed"
+    told = f"results of {len(doomed)} earlier versions of {results.label} removed"
     return Removed(number, f"{told}; {kept} of other code kept")
 
 

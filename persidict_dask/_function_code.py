@@ -23,7 +23,7 @@ class FunctionCode:
 
     Args:
         function: the plain function.
-        name: what it is called in warnings.
+        label: what it is called in warnings.
         version: stands for the code; what the function holds besides counts all the same.
         by_value: names of modules whose code counts.
         ignored: globals that do not count, as `module.name`.
@@ -35,7 +35,7 @@ class FunctionCode:
         self,
         function: Any,
         *,
-        name: str,
+        label: str,
         version: str | None = None,
         by_value: tuple[str, ...] = (),
         ignored: tuple[str, ...] = (),
@@ -43,7 +43,7 @@ class FunctionCode:
         shipped: Mapping[str, Fingerprint] | None = None,
     ) -> None:
         self._function = function
-        self._name = name
+        self._label = label
         self._version = version
         self._settings = by_value, ignored
         self._is_named = is_named
@@ -140,7 +140,7 @@ class FunctionCode:
         if fresh:
             self._said.update(fresh)
             warn_caller(
-                f"a run of {self._name} has changed {', '.join(fresh)}: that is taken for state, "
+                f"a run of {self._label} has changed {', '.join(fresh)}: that is taken for state, "
                 "and counts as it was before the first run. If results do not depend on it, "
                 f"ignore={tuple(fresh)!r} says so, and this is not said again; if they do, make it "
                 "an argument"

@@ -89,8 +89,10 @@ def persist(
 
     def decorate(function: Callable[P, R]) -> PersistedFunction[P, R]:
         _check_function(function)
+        safe = safe_name(name or name_of(function))
         options = Options(
-            name=safe_name(name or name_of(function)),
+            name=safe,
+            given=name if name and name != safe else "",
             version=version,
             ignore=_checked_ignore(function, ignored),
             is_named=name is not None,

@@ -36,7 +36,7 @@ from persidict_dask._stats import FunctionStats, count, sizeof
 from persidict_dask._stores import Store, StoreRef
 from persidict_dask._submission import submit, submit_all
 from persidict_dask._travel import bound, is_found_by_name, rebuilt
-from persidict_dask._warn import warn_caller
+from persidict_dask._warn import leave_out_ours, warn_caller
 from persidict_dask.retries import RetryPolicy
 from persidict_dask.retries._subject import Subject
 
@@ -54,6 +54,7 @@ class PersistedFunction(Generic[P, R]):
     __qualname__: str
     __module__: str
     _expected: str | None = None  # the code that the sender has, if it came from elsewhere
+    _expected_of_method: str | None = None  # the same, with what the class of an instance adds
 
     def __init__(
         self,
@@ -67,9 +68,11 @@ class PersistedFunction(Generic[P, R]):
         self.__wrapped__ = function
         self.__dict__.update(_names_of(function) if names is None else names)
         self._options = options
+        self._label = options.label_of(self)  # in messages; in the store it has another name
         self._results = Results(
             options.name,
             place,
+            label=self._label,
             validate=options.validate,
             ttl=options.ttl,
             namespace=getattr(inspect.unwrap(function), "__globals__", None),
@@ -77,7 +80,7 @@ class PersistedFunction(Generic[P, R]):
         )
         self._code = FunctionCode(
             function,
-            name=options.name,
+            label=self._label,
             version=options.version,
             by_value=options.by_value,
             ignored=options.ignored_globals,
@@ -97,6 +100,13 @@ class PersistedFunction(Generic[P, R]):
         return self._answer(self._call(args, kwargs))  # type: ignore[no-any-return]
 
     def _answer(self, call: Call) -> Any:
+        try:
+            return self._loaded_or_run(call)
+        except Exception as error:
+            leave_out_ours(error)
+            raise
+
+    def _loaded_or_run(self, call: Call) -> Any:
         found = self._load(call)
         if found is MISSING:
             return self._fly(call)
@@ -202,10 +212,9 @@ class PersistedFunction(Generic[P, R]):
 
     def _is_expected(self, code: Fingerprint) -> bool:
         """Is the code that of the sender, if the function came from elsewhere?"""
-        if self._expected is None:
-            return True
-        found = code.hexdigest[:CODE_DIGITS] if self._instance else self._code.digits()
-        return found == self._expected
+        if self._expected_of_method is not None:
+            return code.hexdigest[:CODE_DIGITS] == self._expected_of_method
+        return self._expected is None or self._code.digits() == self._expected
 
     def _digests(
         self,
@@ -261,11 +270,11 @@ class PersistedFunction(Generic[P, R]):
         """Store a result, and return the one that is stored in the end."""
         if not self._code.is_as(call.code, call.owner):
             warn_caller(
-                f"a result of {self._options.name} is not stored: its code, or a global that it "
+                f"a result of {self._label} is not stored: its code, or a global that it "
                 "reads, was edited while it ran"
             )
             return value
-        warn_of_changed(self._options.name, self._changed(call))
+        warn_of_changed(self._label, self._changed(call))
         stored, is_ours = self._results.insert(call.key, value)
         if is_ours:
             count(self._options.name, bytes=sizeof(stored))
@@ -273,7 +282,7 @@ class PersistedFunction(Generic[P, R]):
         return stored
 
     def _replace(self, call: Call, value: Any, seconds: float) -> None:
-        warn_of_changed(self._options.name, self._changed(call))
+        warn_of_changed(self._label, self._changed(call))
         if self._results.replace(call.key, value):
             self._annotate(call, seconds)
 
@@ -290,11 +299,11 @@ class PersistedFunction(Generic[P, R]):
     def _compare(self, call: Call, stored: Any, computed: Any) -> None:
         for name in self._changed(call):
             raise ResultMismatchError(
-                f"{self._options.name} changes its argument {name!r} while it runs", call.key
+                f"{self._label} changes its argument {name!r} while it runs", call.key
             )
         different = difference(stored, computed)
         if different is not None:
-            raise ResultMismatchError(f"{self._options.name}: {different}", call.key)
+            raise ResultMismatchError(f"{self._label}: {different}", call.key)
 
     def _run(self, call: Call) -> tuple[Any, float]:
         begin = perf_counter()
@@ -316,7 +325,7 @@ class PersistedFunction(Generic[P, R]):
         return self._options.retry or default_policy()
 
     def _subject(self, call: Call) -> Subject:
-        return Subject(call.key, self._options.name, call.arguments)
+        return Subject(call.key, self._options.name, call.arguments, self._label)
 
     @contextmanager
     def _counting_errors(self) -> Iterator[None]:
@@ -412,7 +421,7 @@ class PersistedFunction(Generic[P, R]):
         )
 
     def __repr__(self) -> str:
-        return f"<persisted {self._options.name} in {self._results.ref!r}>"
+        return f"<persisted {self._label} in {self._results.ref!r}>"
 
 
 @dataclass(frozen=True)

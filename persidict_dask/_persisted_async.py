@@ -12,6 +12,7 @@ from persidict_dask._flights import MISSING, fly_async, in_thread
 from persidict_dask._inference import is_inferring
 from persidict_dask._persisted import Call, PersistedFunction
 from persidict_dask._stats import count
+from persidict_dask._warn import leave_out_ours
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,6 +41,13 @@ class PersistedCoroutineFunction(PersistedFunction[P, R]):
         return await self._answer(self._call(args, kwargs))
 
     async def _answer(self, call: Call) -> Any:
+        try:
+            return await self._loaded_or_run(call)
+        except Exception as error:
+            leave_out_ours(error)
+            raise
+
+    async def _loaded_or_run(self, call: Call) -> Any:
         found = await in_thread(self._load, call)
         if found is MISSING:
             steps = self._steps(call)

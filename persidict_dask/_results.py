@@ -52,14 +52,16 @@ class Results:
         name: str,
         place: Store | StoreRef,
         *,
+        label: str,
         validate: Callable[[Any], bool] | None = None,
         ttl: float | None = None,
         namespace: Mapping[str, Any] | None = None,
         on_store_error: OnStoreError = "warn",
     ) -> None:
         self.name = name
+        self.label = label
         self.namespace = namespace or {}
-        self.trouble = Trouble(name, on_store_error)
+        self.trouble = Trouble(name, label, on_store_error)
         self._place = place
         self._validate = validate
         self._ttl = ttl
@@ -211,13 +213,24 @@ class Results:
 
     def note(self, key: NonEmptySafeStrTuple) -> dict[str, Any]:
         """Return the note beside a result; `KeyError` if there is none."""
+        try:
+            return self._note(key)
+        except KeyError:
+            raise KeyError(
+                f"the stored result of {self.label} for this call has no note"
+                if key in self.store
+                else f"no result of {self.label} is stored for this call: explain(), with the same "
+                "arguments, says why"
+            ) from None
+
+    def _note(self, key: NonEmptySafeStrTuple) -> dict[str, Any]:
         note: dict[str, Any] = json.loads(self._notes[key])
         return note
 
     def note_or_none(self, key: NonEmptySafeStrTuple) -> dict[str, Any] | None:
         """Return the note beside a result, if there is one that can be read."""
         with suppress(KeyError, ValueError, DamagedItemError):
-            return self.note(key)
+            return self._note(key)
         return None
 
     def all_notes(self) -> Iterator[dict[str, Any]]:
@@ -322,7 +335,7 @@ class Results:
 
     def _unfit(self, value: Any, error: Exception) -> TypeError:
         kind = type(value).__name__
-        return TypeError(f"{self.name} returned a {kind} that cannot be stored: {error}")
+        return TypeError(f"{self.label} returned a {kind} that cannot be stored: {error}")
 
 
 def _etag(handle: Store, key: NonEmptySafeStrTuple) -> Any:

@@ -51,7 +51,7 @@ def _compared(
     call = function._call(args, kwargs)
     if (call.key[0], call.key[2]) != (key[0], key[2]):  # of code the function warns by itself
         warn_client(
-            f"{key[0]}: the arguments count as others on a worker than where the call was "
+            f"{function._label}: the arguments count as others on a worker than where the call was "
             "submitted: their classes, or what they refer to, have other code or another version "
             "here; the result is stored as that of the other call"
         )
@@ -76,5 +76,7 @@ def _same(
     """Return the call, if it still is the one whose result there was."""
     call = function._call(args, kwargs)
     if call.key != key:
-        raise KeyError(f"{key}: the result was removed, and arguments or code have changed since")
+        raise KeyError(
+            f"{function._label}: the result was removed, and arguments or code have changed since"
+        )
     return call

@@ -29,7 +29,7 @@ def bound(instance: Any, name: str, expected: str | None) -> Any:
     """Find a persisted method of an instance."""
     method = getattr(instance, name)
     if getattr(method, "__self__", None) is instance and hasattr(method, "_expected"):
-        method._expected = expected  # it was made just now
+        method._expected_of_method = expected  # it was made just now
     return method
 
 

@@ -30,8 +30,9 @@ class Trouble:
     cannot be reached, takes no more than a small part of the time.
     """
 
-    def __init__(self, name: str, on_store_error: OnStoreError) -> None:
+    def __init__(self, name: str, label: str, on_store_error: OnStoreError) -> None:
         self._name = name
+        self._label = label
         self.is_raised = on_store_error == "raise"
         self._rests: dict[Part, float] = {}
 
@@ -48,7 +49,7 @@ class Trouble:
         count(self._name, store_errors=1)
         if _is_news((self._name, _kind(error))) or part == "replace":
             warn_caller(
-                f"{self._name}: its store fails, so equal calls run again, or at the same time: "
+                f"{self._label}: its store fails, so equal calls run again, or at the same time: "
                 f"{type(error).__name__}: {error}"
             )
 

@@ -13,7 +13,7 @@ def warn_caller(message: str) -> None:
     """Warn where the first caller from outside of this package is."""
     level = 1
     frame: FrameType | None = sys._getframe()
-    while frame is not None and _is_ours(frame):
+    while frame is not None and is_ours(frame):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, RuntimeWarning, stacklevel=level)
 
@@ -28,6 +28,19 @@ def warn_client(message: str) -> None:
     warn(message, RuntimeWarning)
 
 
-def _is_ours(frame: FrameType) -> bool:
+def leave_out_ours(error: BaseException) -> None:
+    """Let the traceback of an error begin in the code of the user, for a `raise` that follows.
+
+    Nothing else of the error changes; what was raised in this package alone keeps its traceback.
+    """
+    trace = error.__traceback__
+    while trace is not None and is_ours(trace.tb_frame):
+        trace = trace.tb_next
+    if trace is not None:
+        error.__traceback__ = trace
+
+
+def is_ours(frame: FrameType) -> bool:
+    """True for code of this package."""
     name = str(frame.f_globals.get("__name__"))
     return name.startswith("persidict_dask.") or name == "contextlib"  # which runs our generators

@@ -20,6 +20,7 @@ class Subject:
     key: NonEmptySafeStrTuple
     name: str
     arguments: Mapping[str, Any]
+    label: str = ""  # in messages, if it is not the name
 
     @classmethod
     def of(cls, function: Any, args: Any, kwargs: Any) -> Subject:
@@ -34,7 +35,7 @@ class Subject:
 
     def __str__(self) -> str:
         given = ", ".join(f"{name}={form}" for name, form in self.forms().items())
-        return f"{self.name}({given})"
+        return f"{self.label or self.name}({given})"
 
 
 def _bound(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:

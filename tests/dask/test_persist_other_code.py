@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 
+import cloudpickle
 import dask
 import pytest
 from distributed import Client
@@ -288,3 +289,86 @@ def test_d9_the_same_code_is_quiet(client, tmp_path):
         for x, way in enumerate(WAYS):
             assert WAYS[way](client, g, x) == [x + 3, x + 4]
             assert g.is_cached(x)
+
+
+SESSION = """
+class Scaled:
+    def __init__(self, factor):
+        self.factor = factor
+
+    @persist(store)
+    def m(self, x):
+        return self.factor, self.helped(x)
+
+    def helped(self, x):
+        return plain(x)
+
+    @classmethod
+    @persist(store)
+    def of_class(cls, x):
+        return plain(x)
+"""
+
+
+def class_of_a_session(plain, store):
+    """A class that travels with its code, as one of a script or a notebook does."""
+    namespace = {"__name__": "__main__", "persist": persist, "store": store, "plain": plain}
+    exec(SESSION, namespace)
+    return namespace["Scaled"]
+
+
+def test_d9_a_class_that_comes_back_is_no_other_code(tmp_path):
+    """Cloudpickle sets the attributes of a class anew, also in the process that has sent it."""
+    cls = class_of_a_session(lambda x: 2 * x, FileDirDict(base_dir=str(tmp_path)))
+    one, made = cls(4), vars(cls)["m"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        keys = [one.m.key_of(3), cls.m.key_of(one, 3), cls.of_class.key_of(3)]
+        for _ in range(2):
+            assert cloudpickle.loads(cloudpickle.dumps(one)).m(3) == (4, 6)
+            assert vars(cls)["m"] is not made
+            assert one.m(3) == (4, 6)
+            assert cls.of_class(3) == 6
+            assert [one.m.key_of(3), cls.m.key_of(one, 3), cls.of_class.key_of(3)] == keys
+            assert cloudpickle.loads(cloudpickle.dumps(one.m))(3) == (4, 6)
+
+
+def test_d9_methods_of_a_session_are_quiet_wherever_they_go(client, tmp_path):
+    cls = class_of_a_session(lambda x: x, FileDirDict(base_dir=str(tmp_path)))
+    one = cls(4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for x in range(3):  # each time the workers get the class again
+            cloudpickle.loads(cloudpickle.dumps(one))  # as a scheduler of this process does
+            assert client.submit(one.m, x).result() == (4, x)
+            assert client.submit(lambda s, x: s.m(x), one, 10 + x).result() == (4, 10 + x)
+            assert one.m.is_cached(x)
+            assert one.m.is_cached(10 + x)
+            assert one.m(x) == (4, x)
+
+
+METHODS = {
+    "a method": (lambda client, one: client.submit(one.m, 1).result(), lambda one: one.m),
+    "a class method": (
+        lambda client, one: client.submit(one.of_class, 1).result(),
+        lambda one: one.of_class,
+    ),
+    "in a task": (
+        lambda client, one: client.submit(lambda s: s.of_class(1), one).result(),
+        lambda one: one.of_class,
+    ),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_d9_methods_of_a_session_over_a_module_that_is_old(client, edited, method, comes_back):
+    """The class travels, and the module does not."""
+    way, of = METHODS[method]
+    one = class_of_a_session(edited.plain, edited.f.store)(4)
+    if comes_back:
+        cloudpickle.loads(cloudpickle.dumps(one))
+    value, said = warned(lambda: way(client, one), "Scaled")
+    assert value in (("old", 1), (4, ("old", 1)))
+    assert "other code" in said[0]
+    assert not of(one).is_cached(1)

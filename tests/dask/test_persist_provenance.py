@@ -65,6 +65,17 @@ def test_provenance_says_what_made_the_result_of_what_when_and_where(store):
     assert note["libraries"]["numpy"] == np.__version__
 
 
+def test_provenance_without_a_result_says_so(store):
+    @persist(store, name="f")
+    def f(x):
+        return x
+
+    f(1)
+    with pytest.raises(KeyError, match="no result of f is stored for this call: explain") as caught:
+        f.provenance(2)
+    assert caught.value.__suppress_context__
+
+
 def test_provenance_follows_a_refresh_and_stays_with_the_first_result(store):
     @persist(store, name="f", version="1")
     def f(x):
@@ -72,8 +83,8 @@ def test_provenance_follows_a_refresh_and_stays_with_the_first_result(store):
         return "mine"
 
     f(1)
-    with pytest.raises(KeyError):
-        f.provenance(1)  # the result is not ours to describe
+    with pytest.raises(KeyError, match="the stored result of f for this call has no note"):
+        f.provenance(1)  # it is not ours to describe
     f.refresh(1)
     assert f.provenance(1)["arguments"]["x"]
 
