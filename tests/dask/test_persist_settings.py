@@ -184,7 +184,7 @@ def test_the_refusal_names_the_function(store, kind):
 
 @pytest.mark.parametrize("wrong", [None, 5, {}, dict, FileDirDict, lambda x: x])
 def test_persist_without_a_store_is_explained(wrong):
-    with pytest.raises(TypeError, match=r"@persist\(store\)"):
+    with pytest.raises(TypeError, match=r"use @persist\("):
         persist(wrong)
 
 
