@@ -8,7 +8,6 @@ from typing import Any
 from persidict_dask._arrival import has_arrived_for, known, resolved
 from persidict_dask._code import Fingerprint, fingerprint
 from persidict_dask._digest import digest
-from persidict_dask._errors import UnstableKeyError
 from persidict_dask._function_code import CODE_DIGITS
 from persidict_dask._pickler import goes_by_name
 from persidict_dask._stores import StoreRef
@@ -50,7 +49,7 @@ def rebuilt(
     try:
         validate = options.validate and fingerprint(options.validate).hexdigest
         retry = options.retry and digest(options.retry)
-    except UnstableKeyError:
+    except Exception:  # an error on arrival breaks the connection; the call will tell it
         return made
     if code is None:
         return made

@@ -75,6 +75,7 @@ class Tracked:
         self.edits = 0
         self.changes = 0  # by runs
         self.runs: list[Fixed] = []  # those under way, by what they leave as it is
+        self._is_settling = False
         self.told = 0  # the number of changes when a run was last said to have made some
         self.made: dict[Any, list[tuple[Callable[[], Look], Look]]] = {}
         self._before: Parts | None = None  # as `last`, until a run has changed something
@@ -115,8 +116,18 @@ class Tracked:
     def settle(self) -> None:
         """Take note of changes: of a run, if one is under way that may make them, or of an edit.
 
-        Looks under the lock: what a run has noted since an earlier look is no edit.
+        Looks under the lock: what a run has noted since an earlier look is no edit. A look at what
+        is inside may lead here again.
         """
+        if self._is_settling:
+            return
+        self._is_settling = True
+        try:
+            self._settle()
+        finally:
+            self._is_settling = False
+
+    def _settle(self) -> None:
         now = self.kind.look()
         if not same(now, self.last):
             if self.runs:

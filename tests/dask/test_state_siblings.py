@@ -12,6 +12,7 @@ import pytest
 
 from persidict import LocalDict
 from persidict_dask import digest, persist
+from persidict_dask._code.state import Kind, Tracked, named
 
 pytestmark = pytest.mark.filterwarnings("ignore:a run of:RuntimeWarning")
 
@@ -719,6 +720,52 @@ def test_an_edit_during_a_run_of_another_thread_is_an_edit():
     assert f(10) == 10
 
 
+def test_a_look_at_what_a_run_has_made_may_lead_back():
+    """It may run code that looks at the thing itself."""
+    kept, looks = {"a": 1}, []
+
+    def look():
+        looks.append(1)
+        known.settle()
+        return (kept["a"],)
+
+    known = Tracked("kept", kept, Kind(lambda: ("a", kept["a"]), dict, named), "kept")
+    known.made = {"a": [(look, (1,))]}
+    known.settle()
+    assert looks == [1]
+    kept["a"] = 2
+    known.settle()
+    assert (known.last, known.edits, looks) == (("a", 2), 2, [1, 1])
+
+
+def test_an_instance_that_its_class_keeps():
+    """The class leads to the instance, whose content leads to the class."""
+    namespace = made("""
+        class Settings:
+            kept = None
+            def __new__(cls):
+                if cls.kept is None:
+                    cls.kept = super().__new__(cls)
+                    cls.kept.asked = 0
+                return cls.kept
+        def f(x):
+            Settings().asked += 1
+            return x
+        def g(settings, x):
+            settings.asked += 1
+            return x
+    """)
+    store, settings = LocalDict(), namespace["Settings"]
+    f, g = (persist(store, name=name)(namespace[name]) for name in ("f", "g"))
+    assert [f(1), f(2), f(1)] == [1, 2, 1]
+    assert settings.kept.asked == 2
+    assert [g(settings(), 1), g(settings(), 2)] == [1, 2]
+    before = digest(settings.kept)
+    settings.kept.asked = 100
+    assert digest(settings.kept) != before
+    assert [f(1), f(2), g(settings(), 1)] == [1, 2, 1]
+
+
 def test_state_of_what_arguments_bring_along():
     """The class of an argument, and a function as an argument: equal calls run once."""
     namespace = made("""
@@ -834,6 +881,7 @@ def test_threads_that_change_what_is_read_raise_nothing():
 FAMILY = """
     from functools import lru_cache, partialmethod, singledispatchmethod, update_wrapper, wraps
     from persidict_dask import digest, persist
+from persidict_dask._code.state import Kind, Tracked, named
     def deco(function):
         @wraps(function)
         def wrapper(self, *args):
@@ -887,6 +935,7 @@ def test_methods_of_classes_that_were_edited_are_sent_with_what_they_are_now(tmp
         textwrap.dedent(f"""
         import subprocess, sys, cloudpickle
         from persidict_dask import digest, persist
+from persidict_dask._code.state import Kind, Tracked, named
         class M:
             @persist({str(tmp_path / "store")!r})
             def run(self, x):
