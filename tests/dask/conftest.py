@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -82,6 +84,23 @@ class Project:
         code = compile((self.folder / name).read_text(), self.folder / name, "exec")
         exec(code, namespace)
         return types.SimpleNamespace(**namespace)
+
+
+@pytest.fixture(scope="session")
+def told_once(tmp_path_factory):
+    """Make what many tests read once for all processes that run tests; plain JSON."""
+    inside = tmp_path_factory.getbasetemp()
+    folder = inside.parent if "PYTEST_XDIST_WORKER" in os.environ else inside
+
+    def told(name, make):
+        path = folder / f"{name}.json"
+        with open(folder / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                path.write_text(json.dumps(make()))
+        return json.loads(path.read_text())
+
+    return told
 
 
 @pytest.fixture

@@ -40,22 +40,24 @@ def answers(processes):
     return found
 
 
-@pytest.fixture(scope="module")
-def imported(tmp_path_factory):
-    """What three processes find out that import the classes from a module."""
-    folder = tmp_path_factory.mktemp("kinds")
-    first = answers([start(["-c", AS_MODULE, str(HERE)], "1", folder)])  # it writes the files
-    arguments = ["-c", AS_MODULE, str(HERE)]
+def found_by(arguments, folder):
+    """The answers of three processes; the first of them writes the files."""
+    first = answers([start(arguments, "1", folder)])
     return first + answers([start(arguments, seed, folder) for seed in ("2", "3")])
 
 
 @pytest.fixture(scope="module")
-def in_scripts(tmp_path_factory):
+def imported(tmp_path_factory, told_once):
+    """What three processes find out that import the classes from a module."""
+    arguments = ["-c", AS_MODULE, str(HERE)]
+    return told_once("kinds", lambda: found_by(arguments, tmp_path_factory.mktemp("kinds")))
+
+
+@pytest.fixture(scope="module")
+def in_scripts(tmp_path_factory, told_once):
     """What three processes find out in which the classes are those of `__main__`."""
-    folder = tmp_path_factory.mktemp("kinds")
     script = [str(HERE / "kinds.py")]
-    first = answers([start(script, "1", folder)])
-    return first + answers([start(script, seed, folder) for seed in ("2", "3")])
+    return told_once("kinds-of-scripts", lambda: found_by(script, tmp_path_factory.mktemp("kinds")))
 
 
 def judge(found):

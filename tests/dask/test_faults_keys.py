@@ -947,9 +947,12 @@ def _observe(folder: Path, setting: str) -> dict[str, dict]:
 
 
 @pytest.fixture(scope="module")
-def observed(tmp_path_factory):
+def observed(tmp_path_factory, told_once):
     """What happens before an edit, again in another folder, and after the edit: three processes."""
-    base, cache = tmp_path_factory.mktemp("pairs"), tmp_path_factory.mktemp("cache")
+    return told_once("pairs-of-keys", lambda: _observed(*map(tmp_path_factory.mktemp, "ab")))
+
+
+def _observed(base, cache):
     folders = {"before": False, "again": False, "after": True}
     found = {}
     for name, is_after in folders.items():

@@ -183,7 +183,7 @@ def test_d4_actors_are_refused(client, f, keyword):
 
 def test_d4_what_cannot_be_meant_is_an_error(client, f):
     for call in (f.map, f.submit):
-        with pytest.raises(TypeError, match=r"distributed\.Client, not \[1, 2\]"):
+        with pytest.raises(TypeError, match=r"distributed\.Client first, .*not \[1, 2\]"):
             call([1, 2])
         with pytest.raises(ValueError, match="workers="):
             call(client, [1], allow_other_workers=True)

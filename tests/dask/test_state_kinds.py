@@ -43,14 +43,19 @@ def _written(project):
 
 
 @pytest.fixture(scope="module")
-def reports(shared_project, client):
+def reports(told_once, request):
     """What every kind did in four processes, one after the other, two of them with workers."""
-    _written(shared_project)
+    return told_once("state-kinds", lambda: _told(*map(request.getfixturevalue, PLACES)))
+
+
+PLACES = ("shared_project", "client")
+
+
+def _told(project, client):
+    _written(project)
     there = client.scheduler.address
     modes = {"first": "", "second": there, "script": there, "script_again": ""}
-    told = {
-        mode: shared_project.run("drive.py", mode, at, timeout=400) for mode, at in modes.items()
-    }
+    told = {mode: project.run("drive.py", mode, at, timeout=400) for mode, at in modes.items()}
     return {mode: json.loads(report) for mode, report in told.items()}
 
 

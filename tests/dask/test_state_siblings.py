@@ -880,8 +880,7 @@ def test_threads_that_change_what_is_read_raise_nothing():
 
 FAMILY = """
     from functools import lru_cache, partialmethod, singledispatchmethod, update_wrapper, wraps
-    from persidict_dask import digest, persist
-from persidict_dask._code.state import Kind, Tracked, named
+    from persidict_dask import persist
     def deco(function):
         @wraps(function)
         def wrapper(self, *args):
@@ -934,8 +933,7 @@ def test_methods_of_classes_that_were_edited_are_sent_with_what_they_are_now(tmp
     script.write_text(
         textwrap.dedent(f"""
         import subprocess, sys, cloudpickle
-        from persidict_dask import digest, persist
-from persidict_dask._code.state import Kind, Tracked, named
+        from persidict_dask import persist
         class M:
             @persist({str(tmp_path / "store")!r})
             def run(self, x):
