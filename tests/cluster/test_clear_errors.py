@@ -130,14 +130,14 @@ def test_d11_workers_without_the_package(tmp_path):
     with cluster(processes=True, preload=[str(preload)]) as made, Client(made) as client:
         [worker] = client.scheduler_info()["workers"]
         with pytest.raises(RuntimeError, match=r"cannot be imported on tcp://.*install") as caught:
-            install(client, stores={"state": str(tmp_path)})
+            install(client, stores={"of no worker": str(tmp_path)})
         assert worker in str(caught.value)
         assert "persidict" not in client.run_on_scheduler(told_of)
         assert client.submit(abs, -1).result() == 1
         with pytest.raises(RuntimeError, match=r"call persidict_dask\.install"):
             stats(client)
         with pytest.raises(KeyError):
-            worker_store("state")
+            worker_store("of no worker")
 
 
 def test_d11_workers_with_another_version(monkeypatch):
