@@ -106,7 +106,9 @@ class FakeWorker:
 
 
 def plugin(tmp_path, n):
-    refs = {"state": _install._reference("state", FileDirDict(base_dir=str(tmp_path / str(n))))}
+    refs = {
+        "replaced": _install._reference("replaced", FileDirDict(base_dir=str(tmp_path / str(n))))
+    }
     return _install._plugin(refs, RetryPolicy(attempts=n))
 
 
@@ -119,16 +121,16 @@ def test_while_one_replaces_another_there_is_always_one(tmp_path, monkeypatch):
     old.setup(worker)
     old.teardown(worker)
     assert attempts() == 7
-    assert worker_store("state").base_dir.endswith("7")
+    assert worker_store("replaced").base_dir.endswith("7")
     new.setup(worker)
     worker.turn()
     assert attempts() == 8
-    assert worker_store("state").base_dir.endswith("8")
+    assert worker_store("replaced").base_dir.endswith("8")
     new.teardown(worker)
     worker.turn()
     assert attempts() is None
     with pytest.raises(KeyError):
-        worker_store("state")
+        worker_store("replaced")
 
 
 def test_what_a_worker_says_and_what_a_client_says():
