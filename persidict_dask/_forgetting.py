@@ -58,8 +58,8 @@ def forget_older(results: Results, code: str, now: Mapping[str, Any]) -> Removed
         claimed = results.claims.under(results.name)
         results.claims.remove_abandoned([key for key in claimed if key[1] in doomed])
     kept = sum(map(len, others.values())) - len(keys)
-    told = f"results of {len(doomed)} earlier versions of {results.label} removed"
-    return Removed(number, f"{told}; {kept} of other code kept")
+    removed = f"results of {len(doomed)} earlier versions of {results.label} removed"
+    return Removed(number, f"{removed}; {kept} of other code kept")
 
 
 def _by_code(results: Results, code: str) -> dict[str, set[Key]]:

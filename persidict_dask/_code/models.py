@@ -98,7 +98,7 @@ def _enum_parts(walker: CodeWalker, cls: Any, members: Members) -> Parts:
     every |= cls.__members__
     for key in (*own, *sorted(every.keys() - own.keys())):
         held = vars(every[key])
-        walker.uses.append((held, WRITTEN))  # whoever has the member may do that
+        walker.uses.append((held, WRITTEN))  # every user of the member may change them
         more = attributes_of_member(walker, every[key], walker.before(held))
         added = walker.attributes(b"attributes", more.items()) if more else b""
         yield key, walker.at(f".{key}", every[key]._value_) + added

@@ -76,7 +76,7 @@ class Tracked:
         self.changes = 0  # by runs
         self.runs: list[Fixed] = []  # those under way, by what they leave as it is
         self._is_settling = False
-        self.told = 0  # the number of changes when a run was last said to have made some
+        self.reported = 0  # of the changes, those that a run has reported
         self.made: dict[Any, list[tuple[Callable[[], Look], Look]]] = {}
         self._before: Parts | None = None  # as `last`, until a run has changed something
 
@@ -302,7 +302,7 @@ def as_before(thing: Any) -> Any:
 def running(things: Iterable[tuple[Tracked, Fixed]], changed: list[str]) -> Iterator[None]:
     """Take what changes meanwhile for changes of the run.
 
-    The labels of what no run inside of this one has told of are put into `changed`.
+    The labels of what no nested run has reported are put into `changed`.
     """
     things = list(things)
     with lock:
@@ -322,9 +322,9 @@ def running(things: Iterable[tuple[Tracked, Fixed]], changed: list[str]) -> Iter
 
 
 def _note(known: Tracked, count: int, changed: list[str]) -> None:
-    """Note that a run has changed a thing, unless one inside of it has told that."""
-    if known.told <= count:
+    """Report that a run has changed a thing, unless a nested run has."""
+    if known.reported <= count:
         changed.append(known.label)
-    known.told = known.changes
+    known.reported = known.changes
     if known.is_global:  # it outlives the functions that know of it now
         _kept[known.key] = known
