@@ -62,14 +62,14 @@ class Process:
         """Stop it, wherever it is."""
         self.host.ask(["stop", self.pid])
 
-    def has_stopped(self) -> bool:
-        """Wait until it has stopped itself; `False` if it has come to an answer."""
+    def stopped(self) -> str:
+        """Wait until it has stopped itself; the call before which it has, none if it answers."""
         told = self._heard()
-        if told != "stops":
+        if "stops" not in told:
             self._early = [told]
-            return False
+            return ""
         self.host.ask(["has_stopped", self.pid])
-        return True
+        return str(told["stops"])
 
     def go_on(self) -> None:
         """Let it go on after a stop."""

@@ -25,9 +25,9 @@ def main(channel: socket.socket, folder: str, prepare: str) -> None:
     """Execute `prepare`, then evaluate each line that comes; never returns."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the socket of the first process
     file_lock.LEASE = claims.TTL = lanes.TTL = breaker_view._TTL = SILENCE
-    stops.announce.append(lambda: channel.sendall(b'"stops"\n'))
+    stops.announce.append(lambda call: channel.sendall(b'{"stops": "%b"}\n' % call.encode()))
     world = {**vars(persidict), **vars(persidict_dask), **vars(coordination), **vars(stops)}
-    world |= {"folder": folder, "store_url": f"{folder}/store", "claims": claims, "os": os}
+    world |= {"folder": folder, "store_url": f"{folder}/store", "file_lock": file_lock, "os": os}
     with channel, channel.makefile("r") as lines:
         tell(channel, lambda: exec(prepare, world))
         for line in lines:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 
-announce: list[Callable[[], None]] = []
-"""What tells the test that this process stops now."""
+announce: list[Callable[[str], None]] = []
+"""What tells the test that this process stops now, and before which call."""
 
 
 class _Stop:
@@ -24,7 +24,7 @@ class _Stop:
         if self.name in ("", function.__name__):
             self.left -= 1
             if self.left == -1:
-                announce[0]()
+                announce[0](function.__name__)
                 os.kill(os.getpid(), signal.SIGSTOP)
 
 
@@ -53,19 +53,6 @@ def stop_before(name: str, skip: int = 0) -> None:
 def stopping_before(name: str, skip: int, act: Callable[[], Any]) -> Any:
     """Do something, and stop on the way."""
     stop_before(name, skip)
-    return watched(act)
-
-
-def calls_of(act: Callable[[], Any]) -> list[str]:
-    """Return the names of the system calls that something makes, in order."""
-    made: list[str] = []
-    _watch.stop = lambda function: made.append(function.__name__)
-    watched(act)
-    return made
-
-
-def watched(act: Callable[[], Any]) -> Any:
-    """Look at the calls of this thread while it does something."""
     sys.setprofile(_watch)
     try:
         return act()
