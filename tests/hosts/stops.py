@@ -39,15 +39,18 @@ class _Watch:
 _watch = _Watch()
 
 
-def watch() -> None:
-    """Look at the calls of this thread, and of all that are started from now on."""
-    sys.setprofile(_watch)
+def watch_threads() -> None:
+    """Look at the calls of all threads that are started from now on."""
     threading.setprofile(_watch)
 
 
-def stop_before(name: str, skip: int = 0) -> None:
-    """Stop before a call of this name (none: of any), after so many others, in any thread."""
-    _watch.stop = _Stop(name, skip)
+def stop_before(name: str, skip: int = 0) -> Callable[[], bool]:
+    """Stop before a call of this name (none: of any), after so many others, in any thread.
+
+    Returns what tells whether it was so.
+    """
+    _watch.stop = stop = _Stop(name, skip)
+    return lambda: stop.left < 0
 
 
 def stopping_before(name: str, skip: int, act: Callable[[], Any]) -> Any:
