@@ -37,7 +37,7 @@ _running: list[threading.Thread] = []
 
 def start(folder: str, name: str, counts: list[int], seed: str, ahead: int) -> str:
     """Start a thread for each number of operations; return what names this process in locks."""
-    d = FileDirDict(base_dir=f"{folder}/d", durability="relaxed")
+    d = FileDirDict(base_dir=f"{folder}/d", durability="relaxed", digest_len=0)
     stops.watch_threads()
     Witness.ahead = ahead * 10**9
     for thread, count in enumerate(counts):
@@ -51,10 +51,10 @@ def start(folder: str, name: str, counts: list[int], seed: str, ahead: int) -> s
 
 def stopped_once(call: str, skip: int) -> bool:
     """Let a thread stop the process before a call; return when that is over, or all are done."""
-    has_stopped = stops.stop_before(call, skip)
-    while not has_stopped() and not are_done():
+    is_over = stops.stop_before(call, skip)
+    while not is_over() and not are_done():
         time.sleep(0.001)
-    return has_stopped()
+    return is_over()
 
 
 def are_done() -> bool:

@@ -19,6 +19,7 @@ class _Stop:
 
     def __init__(self, name: str, skip: int) -> None:
         self.name, self.left = name, skip
+        self.is_over = False
 
     def __call__(self, function: Any) -> None:
         if self.name in ("", function.__name__):
@@ -26,6 +27,7 @@ class _Stop:
             if self.left == -1:
                 announce[0](function.__name__)
                 os.kill(os.getpid(), signal.SIGSTOP)
+                self.is_over = True
 
 
 class _Watch:
@@ -47,10 +49,10 @@ def watch_threads() -> None:
 def stop_before(name: str, skip: int = 0) -> Callable[[], bool]:
     """Stop before a call of this name (none: of any), after so many others, in any thread.
 
-    Returns what tells whether it was so.
+    Returns what tells whether that is over.
     """
     _watch.stop = stop = _Stop(name, skip)
-    return lambda: stop.left < 0
+    return lambda: stop.is_over
 
 
 def stopping_before(name: str, skip: int, act: Callable[[], Any]) -> Any:

@@ -32,7 +32,9 @@ def answered(process):
 def stops_everywhere(victim, expression):
     """Let it begin this again and again, each time stopped one system call later."""
     for index in count():
-        victim.tell(f"stopping_before('', {index}, lambda: {expression.replace('INDEX', str(index))})")
+        victim.tell(
+            f"stopping_before('', {index}, lambda: {expression.replace('INDEX', str(index))})"
+        )
         if not victim.stopped():
             return
         yield index
@@ -83,7 +85,9 @@ def test_a_holder_that_was_stopped(hosts):
     other("fenced_set(store, 'k', 'new', token=lease.token)")
     holder.go_on()
     assert not holder("lease.held")
-    assert "StaleTokenError" in raised_by(holder, "fenced_set(store, 'k', 'old', token=lease.token)")
+    assert "StaleTokenError" in raised_by(
+        holder, "fenced_set(store, 'k', 'old', token=lease.token)"
+    )
     assert "LeaseLost" in raised_by(holder, "lease.release()")
     assert other("lease.held and (store['k'], fence(store, 'k'))") == ["new", 2]
 
@@ -141,7 +145,9 @@ def test_a_barrier_between_hosts(hosts):
 
 def test_a_rate_between_hosts(hosts):
     """Nobody passes too soon, though the one's clock is a day ahead of the other's."""
-    first, second = (host.python(STORE + "limit = RateLimiter(store, 'x', rate=3)") for host in hosts)
+    first, second = (
+        host.python(STORE + "limit = RateLimiter(store, 'x', rate=3)") for host in hosts
+    )
     for one, other in ((first, second), (second, first)):
         begin = time.monotonic()
         one("limit.acquire()")
@@ -207,7 +213,9 @@ def test_done_stopped_before_each_of_its_calls(hosts):
         claimant.tell(f"stopping_before('', {index}, lambda: claims[-1].done('first'))")
         if not claimant.stopped():
             break
-        is_second = other(f"(claim := queue.claim(timeout=0.1)) is not None and claim.done('second')")
+        is_second = other(
+            f"(claim := queue.claim(timeout=0.1)) is not None and claim.done('second')"
+        )
         claimant.go_on()
         told = answered(claimant)
         assert told is not is_second

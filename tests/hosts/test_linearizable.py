@@ -1,7 +1,7 @@
 """Two hosts, two processes on each, two threads in each: a random history can be explained.
 
-Holders of locks are stopped for longer than the lease, and killed. `HOSTS_OPERATIONS=3000` for a
-long history, `HOSTS_SEED` for that of another run.
+Holders of locks are stopped for longer than the lease, and killed. `HOSTS_OPERATIONS` makes the
+history longer, `HOSTS_SEED` begins one like that of another run.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import os
 import random
 import time
 
+from persidict._file_lock import holder_of, lock_path
 from tests.coordination.faults.fleet import until
 from tests.histories.checker import UNKNOWN, Op, check
 from tests.histories.recorder import KEYS, read_back
 
-OPERATIONS = int(os.environ.get("HOSTS_OPERATIONS", "1000"))
+OPERATIONS = int(os.environ.get("HOSTS_OPERATIONS", "3000"))
 SEED = os.environ.get("HOSTS_SEED") or str(random.randrange(10**6))
 LEASE = 0.1
 CALLS = "replace replace replace unlink unlink stat utime readlink symlink link".split()
@@ -50,8 +51,10 @@ class Clients:
         self.process.answer()
 
     def locks(self):
-        """Return the locks that it holds, by their paths."""
-        return {path for path, token in locks(self.hosts) if token.startswith(self.token)}
+        """Return the items of which it holds the locks."""
+        folder = self.hosts.folder / "d"
+        holders = {key: holder_of(lock_path(str(folder / f"{key}.pkl"))) for key in KEYS}
+        return {key for key, holder in holders.items() if holder.startswith(self.token)}
 
     def replaced(self):
         """Kill it, and return another that does what is left to do."""
@@ -62,14 +65,6 @@ class Clients:
                     file.write(json.dumps([time.monotonic_ns(), UNKNOWN]) + "\n")
         left = [all_ - done for all_, done in zip(self.counts, self.done(), strict=True)]
         return Clients(self.hosts, self.at, f"{self.name}+", left)
-
-
-def locks(hosts):
-    for path in (hosts.folder / "d").glob(".__lock__*"):
-        try:
-            yield path, os.readlink(path)
-        except OSError:
-            continue
 
 
 def test_nothing_is_lost_in_silence(hosts):
@@ -121,7 +116,7 @@ def progress(running, more):
 def last_looks(hosts):
     """Yield what both hosts see in the end."""
     for host in hosts:
-        process = host.python("d = FileDirDict(base_dir=folder + '/d')")
+        process = host.python("d = FileDirDict(base_dir=folder + '/d', digest_len=0)")
         for key in KEYS:
             start = time.monotonic_ns()
             value = process(f"d.get({key!r})")

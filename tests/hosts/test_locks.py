@@ -192,7 +192,9 @@ def test_robbers_that_die_anywhere(hosts):
             break
         robber.kill()
         assert other("count()") - before in (1, 2)
-        assert neighbour("len(d)") == 1  # a listing removes what the dead of the same host have left
+        assert (
+            neighbour("len(d)") == 1
+        )  # a listing removes what the dead of the same host have left
         assert locks(hosts) == []
     assert index > 10
 

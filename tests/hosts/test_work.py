@@ -123,7 +123,10 @@ def test_a_host_that_is_killed_in_a_pause(hosts):
     assert second(call) == ["returned", "attempt 2"]
     assert records(hosts) == []
     log = str(hosts.folder / "log")
-    end, begin = told(log, "ends")[0]["at"] - north.clock, told(log, "begins")[1]["at"] - south.clock
+    end, begin = (
+        told(log, "ends")[0]["at"] - north.clock,
+        told(log, "begins")[1]["at"] - south.clock,
+    )
     assert begin - end >= 1
 
 
