@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -16,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 100.0  # seconds until a test that waits in vain fails
 
 
-class Raised(Exception):  # noqa: N818  # of another process
+class Raised(Exception):
     """What a process has raised."""
 
     def __init__(self, kinds: list[str], text: str) -> None:

@@ -39,6 +39,15 @@ def start(descriptor: int, folder: str, prepare: str) -> int:
     return pid
 
 
+def skip(number: int) -> None:
+    """Use up numbers of processes."""
+    for _ in range(number):
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+
+
 def stop(pid: int) -> None:
     """Stop a process; return when it has stopped."""
     os.kill(pid, signal.SIGSTOP)
@@ -60,7 +69,9 @@ def kill(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-REQUESTS: dict[str, Any] = {each.__name__: each for each in (start, stop, go_on, kill, has_stopped)}
+REQUESTS: dict[str, Any] = {
+    each.__name__: each for each in (start, skip, stop, go_on, kill, has_stopped)
+}
 
 if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-
 announce: list[Callable[[str], None]] = []
 """What tells the test that this process stops now, and before which call."""
 

@@ -40,7 +40,7 @@ def stops_everywhere(victim, expression):
         yield index
 
 
-# -- leases -----------------------------------------------------------------------------------------
+# -- leases ---------------------------------------------------------------------------------------
 
 LEASE = STORE + "lease = Lease(store, 'x', ttl={ttl})"
 
@@ -106,7 +106,7 @@ def test_a_fenced_write_stopped_before_each_of_its_calls(hosts):
     assert index > 10
 
 
-# -- places -------------------------------------------------------------------------------------------
+# -- places ---------------------------------------------------------------------------------------
 
 
 def test_places_of_a_host_that_is_stopped(hosts):
@@ -155,7 +155,7 @@ def test_a_rate_between_hosts(hosts):
         assert 1 / 3 <= time.monotonic() - begin < 60
 
 
-# -- items of queues -----------------------------------------------------------------------------------
+# -- items of queues ------------------------------------------------------------------------------
 
 QUEUE = STORE + f"queue = WorkQueue(store, 'x', ttl={TTL}); claims = []"
 CLAIM = "claims.append(queue.claim(timeout=60)) or (claims[-1].item, claims[-1].deliveries)"
@@ -214,7 +214,7 @@ def test_done_stopped_before_each_of_its_calls(hosts):
         if not claimant.stopped():
             break
         is_second = other(
-            f"(claim := queue.claim(timeout=0.1)) is not None and claim.done('second')"
+            "(claim := queue.claim(timeout=0.1)) is not None and claim.done('second')"
         )
         claimant.go_on()
         told = answered(claimant)
@@ -224,7 +224,7 @@ def test_done_stopped_before_each_of_its_calls(hosts):
     assert index > 10
 
 
-# -- numbers ---------------------------------------------------------------------------------------
+# -- numbers --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["Counter(store, 'x')", "SharedValue(store, 'x', 0)"])

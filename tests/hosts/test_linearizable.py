@@ -84,9 +84,7 @@ def test_nothing_is_lost_in_silence(hosts):
         if fault == "kill":
             running[index] = victim.replaced()
         else:
-            held = victim.locks()
-            until(lambda: not held & victim.locks() or all(other.are_done for other in others))
-            robbed += held > victim.locks()
+            robbed += was_robbed(victim, others)
             victim.go_on()
     until(lambda: all(each.are_done for each in running))
     ops = read_back(hosts.folder / "logs") + [*last_looks(hosts)]
@@ -94,6 +92,13 @@ def test_nothing_is_lost_in_silence(hosts):
     assert len(ops) == OPERATIONS // 8 * 8 + len(KEYS) * 2
     check(ops)
     assert robbed
+
+
+def was_robbed(victim, others):
+    """Wait until others have the locks that it has, if they want them; tell whether it had any."""
+    held = victim.locks()
+    until(lambda: not held & victim.locks() or all(other.are_done for other in others))
+    return held > victim.locks()
 
 
 def faults(chance, number):

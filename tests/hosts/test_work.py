@@ -1,8 +1,6 @@
-"""Calls and retries between hosts: who runs what, when a host is stopped or killed in the middle."""
+"""Calls and retries between hosts of which one is stopped or killed in the middle."""
 
 from __future__ import annotations
-
-import os
 
 from persidict_dask import open_store
 from persidict_dask.coordination._places import Place
@@ -29,7 +27,7 @@ def claims(hosts):
 
 
 def begun(hosts, plan, call="run('log', {plan!r})"):
-    """Return one that is in the middle of a run, and one of another host that makes the call too."""
+    """Return one in the middle of a run, and one of another host that makes the same call."""
     north, south = hosts
     first, second = north.python(WORK), south.python(WORK)
     first.tell(call.format(plan=plan))
@@ -38,7 +36,7 @@ def begun(hosts, plan, call="run('log', {plan!r})"):
     return first, second
 
 
-# -- single flight ------------------------------------------------------------------------------------
+# -- single flight --------------------------------------------------------------------------------
 
 
 def test_others_wait_while_the_host_is_heard_of(hosts):
@@ -92,7 +90,7 @@ def test_the_call_of_a_stopped_host(hosts):
     assert (runs(hosts), claims(hosts)) == (2, [])
 
 
-# -- retries -------------------------------------------------------------------------------------------
+# -- retries --------------------------------------------------------------------------------------
 
 ATTEMPTS = "answer(sync, policy(store_url, attempts=3), 'log', {plan!r})"
 
