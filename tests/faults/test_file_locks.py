@@ -20,7 +20,7 @@ from tests.faults.dead import dead_token
 HOLDER = """
 import sys
 from persidict._file_lock import locked
-def hold():
+def hold(_):
     print("held", flush=True)
     sys.stdin.readline()
 locked(sys.argv[1], 5, hold)
@@ -112,20 +112,20 @@ def test_a_child_is_somebody_else():
 
 
 def test_the_lock_is_there_while_it_is_held_and_then_no_more(path):
-    assert locked(path, 5, lambda: is_local(holder_of(path)))
+    assert locked(path, 5, lambda _: is_local(holder_of(path)))
     assert not os.path.lexists(path)
 
 
 def test_an_error_inside_frees_it(path):
     with pytest.raises(ZeroDivisionError):
-        locked(path, 5, lambda: 1 / 0)
+        locked(path, 5, lambda _: 1 / 0)
     assert not os.path.lexists(path)
 
 
 def test_one_thread_at_a_time(path):
     inside, most = [], []
 
-    def act():
+    def act(_):
         inside.append(None)
         most.append(len(inside))
         inside.pop()
@@ -143,7 +143,7 @@ def test_one_thread_at_a_time(path):
 
 def test_inside_of_itself_it_does_not_wait(path):
     """A signal handler or a finalizer may write the very item that is being written."""
-    assert locked(path, 5, lambda: locked(path, 0, lambda: "inner")) == "inner"
+    assert locked(path, 5, lambda _: locked(path, 0, lambda _: "inner")) == "inner"
     assert not os.path.lexists(path)
 
 
@@ -153,26 +153,26 @@ def test_waiting_ends_when_the_holder_releases(path, holder, monkeypatch):
             holder.communicate("\n")
 
     monkeypatch.setattr(file_lock.time, "sleep", let_go)
-    assert locked(path, 60, lambda: "mine") == "mine"
+    assert locked(path, 60, lambda _: "mine") == "mine"
 
 
 def test_a_holder_that_lives_is_never_robbed(path, holder):
     with pytest.raises(LockTimeoutError, match=r"held by others for 0\.3 s.*lock_timeout|stopped"):
-        locked(path, 0.3, lambda: None)
+        locked(path, 0.3, lambda _: None)
     os.kill(holder.pid, signal.SIGSTOP)
     with pytest.raises(LockTimeoutError) as caught:
-        locked(path, 0.3, lambda: None)
+        locked(path, 0.3, lambda _: None)
     assert isinstance(caught.value, BackendError)
     assert isinstance(caught.value, TimeoutError)
     assert PublicLockTimeoutError is LockTimeoutError
     os.kill(holder.pid, signal.SIGCONT)
     holder.communicate("\n")
-    assert locked(path, 0.3, lambda: "mine") == "mine"
+    assert locked(path, 0.3, lambda _: "mine") == "mine"
 
 
 def test_a_dead_holder_is_found_out(path, dead):
     assert holder_of(path) == dead
-    assert locked(path, 5, lambda: "mine") == "mine"
+    assert locked(path, 5, lambda _: "mine") == "mine"
     assert os.listdir(os.path.dirname(path)) == []
 
 
@@ -180,9 +180,9 @@ def test_a_breaker_that_died_is_broken_too(path, dead):
     """Locks of dead processes, each in the way of breaking the one before."""
     obstacle = path
     for _ in range(3):
-        obstacle = lock_path(obstacle + dead)
+        obstacle = lock_path(obstacle, dead)
         os.symlink(dead, obstacle)
-    assert locked(path, 5, lambda: "mine") == "mine"
+    assert locked(path, 5, lambda _: "mine") == "mine"
     assert os.listdir(os.path.dirname(path)) == []
 
 
@@ -196,7 +196,7 @@ def test_breaking_removes_no_lock_but_that_of_the_dead(path, dead):
 
 
 def test_one_breaker_at_a_time(path, dead):
-    os.symlink(new_token(), lock_path(path + dead))  # somebody else is at it, and lives
+    os.symlink(new_token(), lock_path(path, dead))  # somebody else is at it, and lives
     with pytest.raises(LockTimeoutError):
         break_lock(path, dead, 0.1)
     assert holder_of(path) == dead
@@ -206,9 +206,9 @@ def test_one_breaker_at_a_time(path, dead):
 def test_owners_on_other_hosts_have_a_lease(path, monkeypatch, token):
     os.symlink(token, path)
     with pytest.raises(LockTimeoutError):
-        locked(path, 0.2, lambda: None)
+        locked(path, 0.2, lambda _: None)
     monkeypatch.setattr(file_lock, "LEASE", 0.05)
-    assert locked(path, 5, lambda: "mine") == "mine"
+    assert locked(path, 5, lambda _: "mine") == "mine"
 
 
 def test_the_lease_begins_anew_with_each_holder(path, monkeypatch):
@@ -224,7 +224,7 @@ def test_the_lease_begins_anew_with_each_holder(path, monkeypatch):
     somebody_else(None)
     monkeypatch.setattr(file_lock.time, "sleep", somebody_else)
     with pytest.raises(LockTimeoutError):
-        locked(path, 0.3, lambda: None)
+        locked(path, 0.3, lambda _: None)
 
 
 def test_a_lost_answer_does_not_lock_us_out(path, monkeypatch, pauses):
@@ -236,7 +236,7 @@ def test_a_lost_answer_does_not_lock_us_out(path, monkeypatch, pauses):
         raise FileExistsError
 
     monkeypatch.setattr(os, "symlink", lose)
-    assert locked(path, 5, lambda: "mine") == "mine"
+    assert locked(path, 5, lambda _: "mine") == "mine"
     assert not os.path.lexists(path)
 
 
@@ -250,7 +250,7 @@ def test_a_lock_that_cannot_be_made_for_a_moment_is_made_then(path, monkeypatch,
         symlink(target, link)
 
     monkeypatch.setattr(os, "symlink", fail)
-    assert locked(path, 5, lambda: "mine") == "mine"
+    assert locked(path, 5, lambda _: "mine") == "mine"
     assert len(pauses) == 2
 
 
@@ -341,7 +341,7 @@ def test_an_interrupt_around_the_act_leaves_no_lock(path, monkeypatch, moment):
     noted = Interrupting(moment)
     monkeypatch.setattr(file_lock, "_inside", noted)
     with pytest.raises(KeyboardInterrupt):
-        locked(path, 5, lambda: None)
+        locked(path, 5, lambda _: None)
     assert not os.path.lexists(path)
     assert noted == set()
 
@@ -359,19 +359,19 @@ def no_links(monkeypatch):
 
 
 def test_without_symbolic_links_an_exclusive_file_does_the_same(path, no_links):
-    assert locked(path, 5, lambda: is_local(holder_of(path)) and not os.path.islink(path))
+    assert locked(path, 5, lambda _: is_local(holder_of(path)) and not os.path.islink(path))
     assert not os.path.lexists(path)
     with open(path, "w") as file:
         file.write(new_token())
     with pytest.raises(LockTimeoutError):
-        locked(path, 0.1, lambda: None)
+        locked(path, 0.1, lambda _: None)
 
 
 def test_a_lock_whose_maker_died_before_it_had_a_name_has_a_lease(path, no_links, monkeypatch):
     with open(path, "w"):
         pass
     monkeypatch.setattr(file_lock, "LEASE", 0.05)
-    assert locked(path, 5, lambda: "mine") == "mine"
+    assert locked(path, 5, lambda _: "mine") == "mine"
     assert os.listdir(os.path.dirname(path)) == []
 
 
