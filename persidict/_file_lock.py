@@ -38,6 +38,7 @@ LEASE = 30.0  # seconds of silence after which a holder on another host counts a
 _NO_PLACE = NO_ROOM | {errno.ENOENT, errno.ENOTDIR, errno.EROFS, errno.ENAMETOOLONG}
 _NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM})
 _NEW_LOCK = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+_UNNAMED = "?"
 _log = logging.getLogger(__name__)
 _random = random.Random()
 _threads: dict[str, int] = {}  # by the tokens with which this process holds locks, or wants them
@@ -161,26 +162,31 @@ def _nested(own: str, outer: str, act: Callable[[str], T]) -> T:
 
 
 def _released(path: str, token: str) -> bool:
-    """Remove the lock if it is the token's; tell whether it was."""
+    """Remove the lock if it is the token's, later if it must be; tell whether it was."""
+    try:
+        return _freed(path, token)
+    except OSError as error:
+        _log.warning("the lock %s could not be removed (%s): tried again until it can", path, error)
+    _stuck[token] = path
+    with suppress(RuntimeError):  # the interpreter ends: then the lock is a dead process's
+        Thread(target=_free_later, name="persidict-locks", daemon=True).start()
+    return True
+
+
+def _freed(path: str, token: str) -> bool:
     try:
         if _named(path) != token:
             return False
         os.unlink(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, BackendError):
         return False
-    except OSError as error:
-        _log.warning("the lock %s could not be removed (%s): tried again until it can", path, error)
-        _stuck[token] = path
-        with suppress(RuntimeError):  # the interpreter ends: then the lock is a dead process's
-            Thread(target=_free_later, name="persidict-locks", daemon=True).start()
     return True
 
 
 def _free_stuck() -> None:
     for token, path in list(_stuck.items()):
         with suppress(OSError):
-            if holder_of(path) == token:
-                os.unlink(path)
+            _freed(path, token)
             _stuck.pop(token, None)
 
 
@@ -199,6 +205,8 @@ def _waited(path: str, token: str, timeout: float) -> str:
         now, before, holder = time.monotonic(), holder, holder_of(path)
         if _threads.get(holder) == get_ident():  # or its own: the answer got lost
             return holder
+        if holder[:1] == _UNNAMED and _threads.get(path) == get_ident():
+            raise _interrupted(path)
         if holder != before:
             since = now
         elif _is_dead(path, holder, now - since):
@@ -242,6 +250,15 @@ def _timed_out(path: str, holder: str, timeout: float) -> LockTimeoutError:
     )
 
 
+def _interrupted(path: str) -> LockTimeoutError:
+    return LockTimeoutError(
+        f"{path} is about to be made by this thread, which a signal or a finalizer has interrupted "
+        "there; without symbolic links an operation on the same item is not possible then",
+        backend="filesystem",
+        operation="lock",
+    )
+
+
 def _lost(path: str) -> OutcomeUnknownError:
     return OutcomeUnknownError(
         f"the lock {path} was lost to another host, which had seen no sign of this process for "
@@ -265,14 +282,22 @@ def _placed(path: str, token: str) -> bool:
 
 def _placed_as_file(path: str, token: str) -> bool:
     """Where there are no symbolic links, an exclusive file says the same, in two steps."""
+    _threads[path] = get_ident()
     try:
-        fd = os.open(path, _NEW_LOCK, 0o666)
-    except FileExistsError:
-        return False
+        return _written(path, token)
     except OSError as error:
         if error.errno in _NO_PLACE | _NOT_ALLOWED:
             raise
         raise _impossible(path, error) from error
+    finally:
+        _threads.pop(path, None)
+
+
+def _written(path: str, token: str) -> bool:
+    try:
+        fd = os.open(path, _NEW_LOCK, 0o666)
+    except FileExistsError:
+        return False
     try:
         os.write(fd, token.encode())
     except BaseException:
@@ -307,4 +332,4 @@ def _named(path: str) -> str:
         )
     with open(path, "rb") as file:
         # without a token, its maker is about to write it, or has died: known by its time
-        return os.fsdecode(file.read()) or f"?{found.st_mtime_ns}"
+        return os.fsdecode(file.read()) or f"{_UNNAMED}{found.st_mtime_ns}"
