@@ -388,7 +388,7 @@ def d(request: pytest.FixtureRequest, real: Place) -> Any:
 
 @pytest.fixture
 def requests(real: Place) -> Requests:
-    return Requests(real.client)
+    return Requests(real)
 
 
 BUCKET = "HeadBucket"
@@ -653,6 +653,7 @@ def test_a_server_that_stays_away(line: Line) -> None:  # noqa: F811
     assert not other.acquire(timeout=0)
     assert other.acquire(timeout=5)
     assert not lease.held
+    other.release()
 
 
 def test_a_release_can_be_repeated(line: Line) -> None:  # noqa: F811
