@@ -183,6 +183,23 @@ def test_silence_again_and_again_is_the_end(plain, far, no_heart):
     assert "its claimant is gone" in queue.dead["k"].errors[-1]
 
 
+def test_m6_a_lost_claim_buries_nothing(plain, monkeypatch):
+    """Its item was given up at the last delivery, released, and claimed anew."""
+    queue = WorkQueue(plain, "q", max_deliveries=1)
+    queue.put(BIG, key="k")
+    lost = queue.claim()
+    with monkeypatch.context() as dead:
+        dead.setattr("persidict_dask.coordination._silence.is_gone", lambda _: True)
+        assert queue.claim() is None
+    queue.dead.release("k")
+    claim = queue.claim()
+    assert not lost.fail("too late")
+    assert (len(queue), list(queue.dead)) == (1, [])
+    assert claim.item == BIG
+    assert claim.done("well")
+    assert dict(queue.done) == {"k": "well"}
+
+
 def test_who_is_heard_of_keeps_it(plain, far):
     queue = WorkQueue(plain, "q", ttl=0.3)
     queue.put(1)
