@@ -18,7 +18,7 @@ from persidict_dask import (
     SharedValue,
     WorkQueue,
 )
-from persidict_dask.coordination import inspect
+from persidict_dask.coordination import _silence, inspect
 from persidict_dask.coordination._barrier import _Arrival
 
 MAKERS = {
@@ -153,6 +153,32 @@ def test_who_is_silent_does_not_count(plain, far, together):
     together(lambda _: barrier.wait(20), 2)
     alone.join()
     assert len(passed) == 1
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+@pytest.mark.parametrize("rounds", [32, 33])
+def test_m5_a_party_that_looks_many_rounds_late(plain, monkeypatch, rounds, is_counted):
+    """Whether it was counted in its own is known for 32 rounds; after that it guesses nothing."""
+    record = Barrier(plain, "b", parties=2)._record
+
+    def arrived():
+        arrival = _Arrival(record, 2, 30)
+        return arrival, arrival._look()
+
+    late, _ = arrived()
+    with monkeypatch.context() as seen:
+        seen.setattr(_silence, "is_gone", lambda who: not is_counted and who == late._me)
+        for _ in range(2 * rounds - is_counted):
+            arrived()
+    if rounds > 32:
+        with pytest.raises(threading.BrokenBarrierError, match="32 rounds"):
+            late._look()
+    elif is_counted:
+        assert late._look() == 0
+    else:
+        assert late._look() is None
+        assert arrived()[1] == 1
+        assert late._look() == 0
 
 
 def test_a_barrier_of_one(plain):

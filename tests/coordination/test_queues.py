@@ -174,6 +174,37 @@ def test_a_late_done_counts_if_it_is_the_first(plain, far, no_heart):
     assert (len(queue), beside(queue)) == (0, 0)
 
 
+@pytest.mark.parametrize("deliveries", [1, 2, 3])
+@pytest.mark.parametrize("late", ["first", "last"])
+def test_what_was_given_up_and_is_done_late_is_not_dead(plain, monkeypatch, deliveries, late):
+    """Whichever of its claimants has come back."""
+    queue = WorkQueue(plain, "q", max_deliveries=deliveries)
+    queue.put(BIG, key="k")
+    with monkeypatch.context() as gone:
+        gone.setattr("persidict_dask.coordination._silence.is_gone", lambda _: True)
+        claims = [queue.claim() for _ in range(deliveries)]
+        assert queue.claim() is None
+    assert list(queue.dead) == ["k"]
+    assert claims[0 if late == "first" else -1].done("late")
+    assert (list(queue.dead), dict(queue.done)) == ([], {"k": "late"})
+    assert (len(queue), beside(queue)) == (0, 0)
+
+
+def test_a_claim_belongs_to_the_process_that_has_made_it(q, monkeypatch):
+    """A forked child has a copy of it, and ends and renews nothing."""
+    key = q.put("x")
+    claim = q.claim()
+    with monkeypatch.context() as child:
+        child.setattr("os.getpid", lambda: 1)
+        for end in (claim.done, claim.give_back, lambda: claim.fail("no")):
+            with pytest.raises(RuntimeError, match="belongs to the process"):
+                end()
+        assert not claim.renew()
+    assert (len(q), len(q.done)) == (1, 0)
+    assert claim.done()
+    assert list(q.done) == [key]
+
+
 def test_silence_again_and_again_is_the_end(plain, far, no_heart):
     queue = WorkQueue(plain, "q", ttl=0.1, max_deliveries=2)
     queue.put(1, key="k")
@@ -181,6 +212,23 @@ def test_silence_again_and_again_is_the_end(plain, far, no_heart):
     assert [claim.deliveries for claim in claims] == [1, 2]
     assert list(queue.drain()) == []
     assert "its claimant is gone" in queue.dead["k"].errors[-1]
+
+
+def test_m6_a_lost_claim_buries_nothing(plain, monkeypatch):
+    """Its item was given up at the last delivery, released, and claimed anew."""
+    queue = WorkQueue(plain, "q", max_deliveries=1)
+    queue.put(BIG, key="k")
+    lost = queue.claim()
+    with monkeypatch.context() as dead:
+        dead.setattr("persidict_dask.coordination._silence.is_gone", lambda _: True)
+        assert queue.claim() is None
+    queue.dead.release("k")
+    claim = queue.claim()
+    assert not lost.fail("too late")
+    assert (len(queue), list(queue.dead)) == (1, [])
+    assert claim.item == BIG
+    assert claim.done("well")
+    assert dict(queue.done) == {"k": "well"}
 
 
 def test_who_is_heard_of_keeps_it(plain, far):
