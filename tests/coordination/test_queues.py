@@ -113,6 +113,21 @@ def test_what_is_dead_can_be_released(q):
         q.dead.release("k")
 
 
+@pytest.mark.parametrize("step", ["swap", "remove"])
+def test_a_crash_while_what_is_dead_is_released_loses_nothing(q, monkeypatch, step):
+    """It may be repeated."""
+    q.put(BIG, key="k")
+    for _ in range(2):
+        q.claim().fail("no")
+    with monkeypatch.context() as crash:
+        crash.setattr(Record, step, _crash)
+        with pytest.raises(KeyboardInterrupt):
+            q.dead.release("k")
+    q.dead.release("k")
+    claim = q.claim()
+    assert (claim.item, claim.deliveries, q.claim(), len(q.dead)) == (BIG, 1, None, 0)
+
+
 def test_what_is_dead_can_be_discarded(q):
     q.put(BIG, key="k")
     for _ in range(2):
