@@ -1,11 +1,13 @@
-"""Changes of records whose first request arrives late: each is made once, and known to be made."""
+"""Changes of records whose answers are lost: each is made once, and what came of it is known."""
 
 from __future__ import annotations
 
 import pytest
 
-from persidict import OutcomeUnknownError
+from persidict import NonEmptySafeStrTuple, OutcomeUnknownError
 from persidict_dask import Counter, Lease, SharedValue, WorkQueue
+from persidict_dask.coordination._places import Place
+from persidict_dask.coordination._records import ABSENT, Record
 
 
 def released(store):
@@ -58,3 +60,33 @@ def test_m1_a_request_that_arrives_just_before_its_repeat(plain, monkeypatch, pr
     monkeypatch.setattr(records, "set_item_if", set_item_if)
     assert act() == result
     assert len(late) == 2
+
+
+FOLLOWED = [(1, True), (1, False), (47, True), (47, False), (48, True), (None, True), (None, False)]
+
+
+@pytest.mark.parametrize(("others", "is_made"), FOLLOWED)
+def test_a_change_that_others_have_followed(plain, monkeypatch, others, is_made):
+    """The record names the last 48 who have changed it; one that was removed names nobody."""
+    record = Record(Place(plain), NonEmptySafeStrTuple("counter", "x"))
+    seen, records = record.swap(ABSENT, {"value": 0}), type(record._place.records)
+    write = records.set_item_if
+
+    def lost(*args, **what):
+        monkeypatch.undo()
+        if is_made:
+            write(*args, **what)
+        for n in range(others or 0):
+            assert record.swap(record.read(), {"value": n})
+        if others is None:
+            record.remove(record.read())
+        raise OutcomeUnknownError("lost", backend="x", operation="x")
+
+    monkeypatch.setattr(records, "set_item_if", lost)
+    if others in (1, 47):
+        swapped = record.swap(seen, {"value": "mine"})
+        assert (swapped is not None) == is_made
+        assert not is_made or record.swap(swapped, {"value": "over theirs"}) is None
+    else:
+        with pytest.raises(OutcomeUnknownError, match="so often"):
+            record.swap(seen, {"value": "mine"})

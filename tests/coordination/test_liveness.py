@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 
-from persidict_dask import Lease, Semaphore, WorkQueue
+from persidict_dask import Barrier, Lease, Semaphore, WorkQueue
 from persidict_dask.coordination import _polling, _renewal, _silence
+from persidict_dask.coordination._barrier import _Arrival
+from persidict_dask.coordination._holders import alive
 from persidict_dask.coordination._polling import Attempt, poll, poll_async
 from persidict_dask.coordination._silence import Silence
 
@@ -89,6 +91,21 @@ def test_one_sign_of_life_may_get_lost(plain, far, clock, beats, make, get):
         clock[0] += every
     assert holding
     assert len(beats) == 1
+
+
+def test_one_sign_of_life_of_a_party_may_get_lost(plain, far, clock, beats):
+    """It counts for as long as it waits."""
+    record = Barrier(plain, "x", parties=2)._record
+    waiting = _Arrival(record, 2, 30)
+    attempt = waiting.attempt()
+    assert attempt.look() is None
+    ((renew, every),) = beats
+    for n in range(1, 20):
+        assert n % 2 or renew()
+        assert len(alive(record, record.read().fields["holders"])) == 1
+        clock[0] += every
+    assert Barrier(plain, "x", parties=2).wait(timeout=0) == 1
+    assert attempt.look() == 0
 
 
 def test_a_renewal_that_fails_is_not_the_last(beats):

@@ -18,7 +18,7 @@ from persidict_dask import (
     SharedValue,
     WorkQueue,
 )
-from persidict_dask.coordination import _silence, inspect
+from persidict_dask.coordination import _barrier, _silence, inspect
 from persidict_dask.coordination._barrier import _Arrival
 
 MAKERS = {
@@ -148,6 +148,7 @@ def test_who_is_silent_does_not_count(plain, far, together):
         until = time.monotonic() + 20
         while f"{there} arrived" not in repr(inspect(plain)) and time.monotonic() < until:
             time.sleep(0.005)
+        assert f"{there} arrived" in repr(inspect(plain))
     with pytest.raises(TimeoutError):
         barrier.wait(0.1)
     together(lambda _: barrier.wait(20), 2)
@@ -179,6 +180,21 @@ def test_m5_a_party_that_looks_many_rounds_late(plain, monkeypatch, rounds, is_c
         assert late._look() is None
         assert arrived()[1] == 1
         assert late._look() == 0
+
+
+def test_who_gives_up_when_all_have_come_has_passed(plain, monkeypatch):
+    """The last of the others came between its last look and its end."""
+    barrier = Barrier(plain, "b", parties=2)
+
+    def poll(attempt, timeout, **_):
+        monkeypatch.undo()
+        assert attempt.look() is None
+        assert Barrier(plain, "b", parties=2).wait(20) == 1
+
+    monkeypatch.setattr(_barrier, "poll", poll)
+    assert barrier.wait(timeout=0) == 0
+    with pytest.raises(TimeoutError):
+        barrier.wait(timeout=0)
 
 
 def test_a_barrier_of_one(plain):

@@ -11,6 +11,7 @@ import pytest
 from persidict import OutcomeUnknownError
 from persidict_dask import WorkQueue
 from persidict_dask.coordination import inspect
+from persidict_dask.coordination._parts import Parts
 from persidict_dask.coordination._records import Record
 
 BIG = list(range(5000))
@@ -112,6 +113,21 @@ def test_what_is_dead_can_be_released(q):
         q.dead.release("k")
 
 
+@pytest.mark.parametrize("step", ["swap", "remove"])
+def test_a_crash_while_what_is_dead_is_released_loses_nothing(q, monkeypatch, step):
+    """It may be repeated."""
+    q.put(BIG, key="k")
+    for _ in range(2):
+        q.claim().fail("no")
+    with monkeypatch.context() as crash:
+        crash.setattr(Record, step, _crash)
+        with pytest.raises(KeyboardInterrupt):
+            q.dead.release("k")
+    q.dead.release("k")
+    claim = q.claim()
+    assert (claim.item, claim.deliveries, q.claim(), len(q.dead)) == (BIG, 1, None, 0)
+
+
 def test_what_is_dead_can_be_discarded(q):
     q.put(BIG, key="k")
     for _ in range(2):
@@ -188,6 +204,51 @@ def test_what_was_given_up_and_is_done_late_is_not_dead(plain, monkeypatch, deli
     assert claims[0 if late == "first" else -1].done("late")
     assert (list(queue.dead), dict(queue.done)) == ([], {"k": "late"})
     assert (len(queue), beside(queue)) == (0, 0)
+
+
+def test_what_is_done_while_it_is_put_again_does_not_come_back(q, plain, monkeypatch):
+    """Whoever puts it has looked before, and looks again."""
+
+    def others_do_it(self, name):
+        monkeypatch.undo()
+        other = WorkQueue(plain, "q")
+        other.put(BIG, key=name)
+        other.claim().done("by others")
+        return False  # that was before
+
+    monkeypatch.setattr(Parts, "is_over", others_do_it)
+    q.put(BIG, key="k")
+    assert (len(q), q.claim(), dict(q.done), beside(q)) == (0, None, {"k": "by others"}, 0)
+
+
+def test_a_claimant_that_comes_back_while_it_is_given_up(plain, monkeypatch):
+    """It is done, and not dead as well."""
+    queue, remove = WorkQueue(plain, "q", max_deliveries=1), Record.remove
+    queue.put(1, key="k")
+    claim = queue.claim()
+
+    def comes_back(self, seen):
+        monkeypatch.undo()
+        assert claim.done("back")
+        return remove(self, seen)
+
+    monkeypatch.setattr("persidict_dask.coordination._silence.is_gone", lambda _: True)
+    monkeypatch.setattr(Record, "remove", comes_back)
+    assert queue.claim() is None
+    assert (list(queue.dead), dict(queue.done), len(queue)) == ([], {"k": "back"}, 0)
+
+
+def test_what_was_given_up_half_is_given_up_once(plain, monkeypatch):
+    """The first reason is the one that is kept."""
+    queue = WorkQueue(plain, "q", max_deliveries=1)
+    queue.put(BIG, key="k")
+    with monkeypatch.context() as crash:
+        crash.setattr(Record, "remove", _crash)
+        with pytest.raises(KeyboardInterrupt):
+            queue.claim().fail("the reason")
+    monkeypatch.setattr("persidict_dask.coordination._silence.is_gone", lambda _: True)
+    assert queue.claim() is None
+    assert (queue.dead["k"], len(queue)) == ((BIG, 1, ["the reason"]), 0)
 
 
 def test_a_claim_belongs_to_the_process_that_has_made_it(q, monkeypatch):
