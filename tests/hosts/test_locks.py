@@ -16,8 +16,8 @@ from tests.histories.recorder import ACTS, etag, plain, told
 file_lock.LEASE = {lease}
 d = FileDirDict(base_dir=folder + "/d", durability="relaxed", lock_timeout={patience})
 
-def act(kind, key, value, expected):
-    result = ACTS[kind](d, key, value, ETAG_IS_THE_SAME, etag(expected))
+def act(kind, key, value, expected, condition=ETAG_IS_THE_SAME):
+    result = ACTS[kind](d, key, value, condition, etag(expected))
     return told(result) if hasattr(result, "actual_etag") else plain(result)
 
 def count():
@@ -135,14 +135,14 @@ def test_stopped_before_each_of_its_calls(hosts, kind):
         victim.tell(f"stopping_before('', {index}, lambda: {asked})")
         if not victim.stopped():
             break
-        theirs = other(f"act('transform', 'k{index}', 'theirs', None)")
+        theirs = other(f"act('set_if', 'k{index}', 'theirs', None, ANY_ETAG)")
         victim.go_on()
         mine = answer(victim)
         last = other(f"act('get', 'k{index}', None, None)")
         ops = [
             op("set_if", "first", None, 0, 1, first),
             op(kind, "mine", first[2], 2, OPEN if mine is LOST else 5, mine),
-            op("transform", "theirs", None, 3, 4, theirs),
+            op("set_if", "theirs", None, 3, 4, theirs, "any"),
             op("get", None, None, 6, 7, last),
         ]
         check(ops)
@@ -152,9 +152,9 @@ def test_stopped_before_each_of_its_calls(hosts, kind):
     assert bool(lost) == (kind in WRITES)  # what is removed is free for the other, without a lock
 
 
-def op(kind, value, expected, start, end, result):
-    is_removal = kind in REMOVALS
-    return Op(kind, "k", None if is_removal else value, "same", expected, start, end, result)
+def op(kind, value, expected, start, end, result, condition="same"):
+    wants = None if kind in REMOVALS else value
+    return Op(kind, "k", wants, condition, expected, start, end, result)
 
 
 def answer(process):
