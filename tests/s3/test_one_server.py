@@ -1,0 +1,221 @@
+"""Single reads and reads of many go to one server, in one way, and check the same.
+
+The scripts run in processes of their own: moto, once imported, listens to all clients.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Place, place_on
+from .proxy import Answer, Damage, FaultProxy, Request
+from .test_bulk import FILL, READ, START, agents, run
+
+SAFE = START + "expected = dict(list(expected.items())[:12])\n"
+PROFILE = "[profile elsewhere]\nendpoint_url = {wrong}\nregion = eu-west-9\n"
+KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+
+
+@pytest.fixture
+def place(ministack: Any, clients: dict[str, Any], tmp_path: Path) -> Place:
+    return place_on(ministack, clients, tmp_path)
+
+
+@pytest.fixture
+def right(place: Place) -> Iterator[FaultProxy]:
+    with FaultProxy(str(place.url)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def wrong(place: Place) -> Iterator[FaultProxy]:
+    """Another server: whoever asks it gets nothing."""
+    with FaultProxy(str(place.url)) as proxy:
+        proxy.decide = lambda request: Answer(404, "NoSuchKey")
+        yield proxy
+
+
+def reads(proxy: FaultProxy) -> list[Request]:
+    return [r for r in proxy.requests if r.method == "GET" and ".pkl" in r.path]
+
+
+def scope(request: Request) -> str:
+    """Who asks for which region, and with what besides."""
+    found = re.search(r"Credential=(\w+)/\d+/([\w-]+/s3)/", request.headers["authorization"])
+    assert found
+    more = {name for name in request.headers if name.startswith("x-amz-")}
+    return f"{found[1]} {found[2]} {sorted(more - {'x-amz-checksum-mode'})}"
+
+
+FEW = SAFE + "d.update(expected)\nassert d['k1', 'a~(=)', 'x.-_'] == [1]\n" + READ
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {
+            "AWS_ENDPOINT_URL_S3": "{wrong}",
+            "AWS_ENDPOINT_URL": "{wrong}",
+            "AWS_ENDPOINT": "{wrong}",
+        },
+        {"AWS_REGION": "eu-west-9", "AWS_BUCKET": "another", "AWS_BUCKET_NAME": "another"},
+        {"AWS_SKIP_SIGNATURE": "true", "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false"},
+        {"AWS_ALLOW_HTTP": "false", "AWS_SESSION_TOKEN": "", "AWS_TOKEN": "another"},
+        {"AWS_ROLE_ARN": "arn:aws:iam::1:role/r", "AWS_WEB_IDENTITY_TOKEN_FILE": "/none"},
+        {"ALL_PROXY": "{wrong}", "all_proxy": "{wrong}"},
+        {"http_proxy": "{wrong}", "HTTP_PROXY": "{wrong}", "no_proxy": "127.0.0.1"},
+        {"AWS_PROFILE": "elsewhere", "AWS_CONFIG_FILE": "{config}"},
+    ],
+    ids=lambda named: next(iter(named)),
+)
+def test_what_the_environment_says_is_for_both_or_for_none(
+    place: Place,
+    right: FaultProxy,
+    wrong: FaultProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    named: dict[str, str],
+) -> None:
+    config = place.path / "config"
+    config.write_text(PROFILE.format(wrong=wrong.url))
+    for name, value in named.items():
+        monkeypatch.setenv(name, value.format(wrong=wrong.url, config=config))
+    run(FEW, right.url, place.prefix)
+    assert wrong.requests == []
+    assert agents(right) == {"boto3", "obstore"}
+    assert len({scope(request) for request in reads(right)}) == 1
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"AWS_PROXY_URL": "{wrong}"},
+        {"AWS_REQUEST_PAYER": "true"},
+        {"AWS_S3_EXPRESS": "true"},
+        {"AWS_UNSIGNED_PAYLOAD": "true"},
+        {"AWS_TIMEOUT": "1ns"},
+        {"AWS_SERVER_SIDE_ENCRYPTION": "sse-c", "AWS_SSE_CUSTOMER_KEY_BASE64": KEY},
+        {"AWS_CHECKSUM_ALGORITHM": "nonsense"},
+    ],
+    ids=lambda named: next(iter(named)),
+)
+def test_what_obstore_alone_would_obey_leaves_it_out(
+    place: Place,
+    right: FaultProxy,
+    wrong: FaultProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    named: dict[str, str],
+) -> None:
+    for name, value in named.items():
+        monkeypatch.setenv(name, value.format(wrong=wrong.url))
+    said = run(LOGGED + FEW, right.url, place.prefix)
+    assert wrong.requests == []
+    assert agents(right) == {"boto3"}
+    assert [line for line in said if min(named) in line and "boto3 does not" in line]
+
+
+LOGGED = "import logging, sys; logging.basicConfig(level=20, stream=sys.stdout)\n"
+ANOTHER_WAY = """
+import boto3
+session = boto3.Session()
+session.events.register("before-call.s3", note)
+d = BasicS3Dict(**where, session=session)
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "named", "reason"),
+    [
+        ("d = BasicS3Dict(**where, config={'read_timeout': 9})\n", {}, "config="),
+        ("d = BasicS3Dict(**where, client=d.s3_client)\n", {}, "client="),
+        ("d = BasicS3Dict(**where, put_args={'RequestPayer': 'requester'})\n", {}, "put_args"),
+        (ANOTHER_WAY, {}, "listens"),
+        ("", {"http_proxy": "{right}", "no_proxy": ""}, "proxy"),
+    ],
+)
+def test_the_log_says_why_many_are_read_slowly(
+    place: Place,
+    right: FaultProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+    named: dict[str, str],
+    reason: str,
+) -> None:
+    for name, value in named.items():
+        monkeypatch.setenv(name, value.format(right=right.url))
+    if named:  # a proxy sees whole URLs, which the server does not expect
+        right.upstream = ("127.0.0.1", 9)
+        said = run(LOGGED + REASON, "http://127.0.0.2:1", place.prefix)
+    else:
+        said = run(LOGGED + SAFE + change + FEW.removeprefix(SAFE), right.url, place.prefix)
+        assert agents(right) == {"boto3"}
+    told = [line for line in said if "many items are read by boto3" in line]
+    assert len(told) == 1
+    assert reason in told[0]
+
+
+REASON = """
+import sys
+from persidict._s3_bucket import Bucket, new_client
+from persidict._s3_bulk import BulkReader
+client = new_client(session=None, region=None, endpoint_url=sys.argv[1], config=None)
+bulk = BulkReader(Bucket(client, "any", {}))
+assert [bulk.takes("k", 1) for _ in range(3)] == [False] * 3
+"""
+
+
+def test_a_server_that_the_profile_names(
+    place: Place, right: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = place.path / "config"
+    config.write_text(PROFILE.format(wrong=right.url))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_PROFILE", "elsewhere")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    run(FEW.replace("BasicS3Dict(**where)", "BasicS3Dict(**(where | {'endpoint_url': None}))"),
+        right.url, place.prefix)  # fmt: skip
+    assert agents(right) == {"boto3", "obstore"}
+    print(
+        [(r.method, r.path[:30], r.headers["authorization"][:60]) for r in right.requests[:5]],
+        right.answers[:5],
+    )
+    assert {scope(request).split()[1] for request in reads(right)} == {"eu-west-9/s3"}
+
+
+DAMAGED = """
+from botocore.exceptions import FlexibleChecksumError
+import os, time
+time.sleep = lambda seconds: None
+near = S3Dict(**where, base_dir=os.environ["CACHE"])
+for read in (lambda: d["k2", "a~(=)", "x.-_"], lambda: dict(d.items()), lambda: dict(near.items())):
+    try: read()
+    except FlexibleChecksumError: print("refused")
+print(sum(len(names) for _, _, names in os.walk(os.environ["CACHE"])))
+"""
+
+
+def test_a_changed_byte_is_seen_by_all(
+    place: Place, right: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And never kept by a cache."""
+    run(FILL, place.url, place.prefix)
+    monkeypatch.setenv("CACHE", str(place.path / "cache"))
+    is_read = re.compile(r"GET .*\.pkl").match
+    right.decide = lambda request: Damage() if is_read(f"{request.method} {request.path}") else None
+    assert run(START + DAMAGED, right.url, place.prefix) == ["refused"] * 3 + ["0"]
+    assert agents(right) == {"boto3", "obstore"}
+
+
+def test_a_byte_that_was_changed_on_its_way_is_read_again(place: Place, right: FaultProxy) -> None:
+    run(FILL, place.url, place.prefix)
+    right.decide = lambda request: (
+        Damage()
+        if ".pkl" in request.path and "Boto3" not in request.headers["user-agent"]
+        and request.number % 3 else None
+    )  # fmt: skip
+    run(START + READ, right.url, place.prefix)
+    assert agents(right) == {"boto3", "obstore"}
