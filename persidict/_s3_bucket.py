@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 import weakref
@@ -11,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from importlib import import_module
 from typing import Any
+from urllib.parse import urlsplit
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
@@ -38,6 +40,11 @@ _LONGEST_PAUSE = 5  # retries after which pauses grow no more
 _READING = ("get_object", "head_bucket", "head_object", "list_objects_v2")
 # What is said by us, or belongs to another way of uploading.
 _OWN_ARGUMENTS = {"Body", "Bucket", "ContentLength", "ContentType", "IfMatch", "IfNoneMatch", "Key"}
+
+_S3_AT_AWS = re.compile(
+    r"(.+\.)?(s3|s3-[a-z0-9-]+|s3express-[a-z0-9-]+)(\.dualstack)?(\.[a-z]+-[a-z-]+-\d+)?(\.vpce)?"
+    r"\.amazonaws\.com(\.cn)?"
+).fullmatch
 
 _making = threading.Lock()  # boto3 makes clients of its default session in one thread at a time
 _clients: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -75,6 +82,12 @@ def new_client(*, session: Any, region: str | None, endpoint_url: str | None, co
     except BotoCoreError as error:
         advise(error, f"endpoint {endpoint_url or 'of Amazon'}")
         raise
+
+
+def is_aws(endpoint: str) -> bool:
+    """True for Amazon's S3; not for what others serve from their machines there."""
+    parts = urlsplit(endpoint)
+    return parts.port is None and bool(_S3_AT_AWS(parts.hostname or ""))
 
 
 def source_of(client: Any, session: Any) -> Source | None:
@@ -125,6 +138,13 @@ class Bucket:
     def endpoint(self) -> str:
         """The URL of the server."""
         return str(self.client.meta.endpoint_url)
+
+    @property
+    def location(self) -> str:
+        """The URL, which for Amazon's buckets is the same from everywhere."""
+        meta = self.client.meta
+        server = f"s3://{meta.partition}" if is_aws(self.endpoint) else self.endpoint
+        return f"{server}/{self.name}/"
 
     @property
     def place(self) -> str:

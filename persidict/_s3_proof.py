@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from contextlib import suppress
 from typing import Final
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from persidict._s3_bucket import Bucket
+from persidict._s3_bucket import Bucket, is_aws
 from persidict._s3_errors import code_of, is_absence, is_unmet
 from persidict.exceptions import BackendError
 from persidict.io_retry import repeated
@@ -23,10 +21,6 @@ _asking: dict[tuple[str, str, str], threading.Lock] = {}
 if hasattr(os, "register_at_fork"):
     # another thread may have held one, and is not there to give it back
     os.register_at_fork(after_in_child=_asking.clear)
-_S3_AT_AWS = re.compile(
-    r"(.+\.)?(s3|s3-[a-z0-9-]+|s3express-[a-z0-9-]+)(\.dualstack)?(\.[a-z]+-[a-z-]+-\d+)?(\.vpce)?"
-    r"\.amazonaws\.com(\.cn)?"
-).fullmatch
 
 
 def obeys(bucket: Bucket, operation: str, prefix: str) -> bool:
@@ -56,12 +50,6 @@ def require_conditions(bucket: Bucket, prefix: str) -> None:
             backend="s3",
             operation="write",
         )
-
-
-def is_aws(endpoint: str) -> bool:
-    """True for Amazon's S3; not for what others serve from their machines there."""
-    parts = urlsplit(endpoint)
-    return parts.port is None and bool(_S3_AT_AWS(parts.hostname or ""))
 
 
 def _refuses(bucket: Bucket, operation: str, prefix: str) -> bool:

@@ -106,6 +106,11 @@ class BasicS3Dict(StoredDict[ValueType]):
         """The place as a URL."""
         return f"s3://{self.bucket_name}/{self.root_prefix}"
 
+    @property
+    def _place(self) -> str:
+        """Bucket and prefix, by a name that no other place has, at whatever server."""
+        return self._store.bucket.location + self.root_prefix
+
     def get_params(self) -> dict[str, Any]:
         """Return the constructor arguments that give an equivalent dict over the same bucket."""
         params = super().get_params() | {

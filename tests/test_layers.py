@@ -21,7 +21,7 @@ _s3_bulk _s3_blobs
 _primitives _conditional _classic persi_dict
 _item_dict _stored_dict local_dict empty_dict _wrapped_dict
 file_dir_dict basic_s3_dict cached_mutable_dict cached_appendonly_dict write_once_dict
-_cache_limit _folder_cached s3_dict_file_dir_cached overlapping_multi_dict
+_cache_limit _cache_place _folder_cached s3_dict_file_dir_cached overlapping_multi_dict
 __init__ testing
 """
 LEVEL = {
