@@ -66,8 +66,10 @@ class BasicS3Dict(StoredDict[ValueType]):
         from persidict._s3_blobs import S3Blobs
         from persidict._s3_bucket import Bucket, new_client, source_of
         from persidict._s3_bulk import BulkReader
+        from persidict._s3_prefix import check_prefix, checked_key
 
         _check_names(bucket_name, root_prefix)
+        checked_key(f"{root_prefix}/k.{serialization_format}")
         self.region = region
         self.bucket_name = bucket_name
         self.endpoint_url = endpoint_url
@@ -95,6 +97,7 @@ class BasicS3Dict(StoredDict[ValueType]):
             serialization_format=serialization_format,
         )
         bucket.make_sure()
+        check_prefix(bucket, self.root_prefix)
 
     @property
     def root_prefix(self) -> str:
