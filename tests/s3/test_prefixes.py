@@ -10,7 +10,7 @@ import pytest
 from persidict import BasicS3Dict, S3Dict
 from persidict_dask import open_store
 
-from .conftest import Place, place_on
+from .conftest import place_on
 
 ODD = ["a//b", "a//", "/{}", "//{}", "a\\b", "a/./b", "a/../b", "é", "a%2Fb", "a?b#c&d", "a\tb"]
 CHANGED = {
