@@ -18,8 +18,9 @@ from persidict._s3_bulk import BulkReader
 from persidict._s3_changes import Change, condition_of, look
 from persidict._s3_errors import advise
 from persidict._s3_prefix import checked_key
-from persidict._s3_proof import obeys, require_conditions
+from persidict._s3_proof import obeys, require_conditions, seems_exact
 from persidict._s3_reads import read
+from persidict._s3_removals import remove_each
 from persidict._s3_writes import Upload, write, write_if
 from persidict._words import Guard, Stat
 from persidict.exceptions import ConcurrencyConflictError
@@ -72,7 +73,7 @@ class S3Blobs(BlobStore):
 
     @property
     def guards_are_exact(self) -> bool:
-        return obeys(self.bucket, "put_object", self.prefix) and self._removals_are_exact()
+        return seems_exact(self.bucket, self.prefix)
 
     def stat(self, name: str) -> Stat | None:
         found = repeated(look, self.bucket, self._key(name))
@@ -147,9 +148,7 @@ class S3Blobs(BlobStore):
 
     def _left_of(self, keys: list[str]) -> list[str]:
         """Remove what can be removed now; return what the server was too busy for."""
-        objects = [{"Key": key} for key in keys]
-        answer = self.bucket.ask("delete_objects", Delete={"Objects": objects, "Quiet": True})
-        errors: list[dict[str, Any]] = answer.get("Errors", [])
+        errors = remove_each(self.bucket, keys)
         for error in errors:
             if error.get("Code") not in (*_PASSING, "NoSuchKey"):
                 failure = ClientError({"Error": error}, "DeleteObjects")

@@ -14,17 +14,20 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from persidict._retry import pause
 from persidict._s3_credentials import Source, is_refused
 from persidict._s3_errors import (
+    CHECKSUMS,
     MISSING_BUCKET,
     advice,
     advise,
     code_of,
     is_undecided,
+    may_mean_checksums,
     status_of,
     was_resent,
 )
@@ -37,6 +40,7 @@ _CONNECTIONS = 32  # for the threads of several users of one client
 _TRUSTED_FOR = 30.0  # seconds for which an answer from the bucket proves that it exists
 _ROUNDS = 30  # of making a bucket that others are making or removing, a second or two each
 _LONGEST_PAUSE = 5  # retries after which pauses grow no more
+_UPLOADING = ("create_multipart_upload", "put_object", "upload_part")
 _READING = ("get_object", "head_bucket", "head_object", "list_objects_v2")
 # What is said by us, or belongs to another way of uploading.
 _OWN_ARGUMENTS = {"Body", "Bucket", "ContentLength", "ContentType", "IfMatch", "IfNoneMatch", "Key"}
@@ -67,7 +71,7 @@ def new_client(*, session: Any, region: str | None, endpoint_url: str | None, co
     options: dict[str, Any] = {"max_pool_connections": _CONNECTIONS}
     if endpoint_url is not None:
         options["s3"] = {"addressing_style": "path"}
-    wanted = Config(**config) if isinstance(config, Mapping) else config
+    wanted = _config_of(config) if isinstance(config, Mapping) else config
     if not isinstance(wanted, Config | None):
         raise TypeError(f"config must be a botocore.config.Config or a mapping, not {config!r}")
     try:
@@ -88,6 +92,13 @@ def is_aws(endpoint: str) -> bool:
     """True for Amazon's S3; not for what others serve from their machines there."""
     parts = urlsplit(endpoint)
     return parts.port is None and bool(_S3_AT_AWS(parts.hostname or ""))
+
+
+def _config_of(options: Mapping[str, Any]) -> Config:
+    """Return a configuration; "unsigned" is a word for what cannot travel to other processes."""
+    if options.get("signature_version") == "unsigned":
+        options = {**options, "signature_version": UNSIGNED}
+    return Config(**options)
 
 
 def source_of(client: Any, session: Any) -> Source | None:
@@ -122,6 +133,7 @@ class Bucket:
     ) -> None:
         self.client = client
         self.name = name
+        self.removes_many = True
         self._source = source
         more = dict(put_args)
         self.metadata: dict[str, str] = dict(more.pop("Metadata", {}))
@@ -159,7 +171,14 @@ class Bucket:
             return self._ask_anew(operation, args) if self._source else self._send(operation, args)
         except (ClientError, BotoCoreError) as error:
             advise(error, self.place)
+            if operation in _UPLOADING and self._has_checksums and may_mean_checksums(error):
+                error.add_note(f"{self.place}: {CHECKSUMS}")
             raise
+
+    @property
+    def _has_checksums(self) -> bool:
+        """True if boto3 puts checksums on uploads that no server demands."""
+        return bool(self.client.meta.config.request_checksum_calculation != "when_required")
 
     def _send(self, operation: str, args: dict[str, Any]) -> Any:
         answer = getattr(self.client, operation)(Bucket=self.name, **args)
@@ -205,7 +224,7 @@ class Bucket:
             repeated(self.ask, "head_bucket")
         except ClientError as error:
             if status_of(error) == 404 or code_of(error) in ("404", "NoSuchBucket"):
-                self._make()
+                self._make(error)
             elif status_of(error) != 403:
                 raise
         except ParamValidationError as error:
@@ -217,7 +236,10 @@ class Bucket:
                 operation="init",
             ) from error
 
-    def _make(self) -> None:
+    def _make(self, missing: ClientError) -> None:
+        if self.name.startswith("arn:"):
+            missing.add_note(f"the {self.place} is an access point, which is made elsewhere")
+            raise missing
         region = self.client.meta.region_name
         place = (
             {"CreateBucketConfiguration": {"LocationConstraint": region}}

@@ -52,21 +52,36 @@ def require_conditions(bucket: Bucket, prefix: str) -> None:
         )
 
 
+def seems_exact(bucket: Bucket, prefix: str) -> bool:
+    """True if the server obeys, or would not let us try: who may not change it does no harm."""
+    try:
+        return all(obeys(bucket, each, prefix) for each in ("put_object", "delete_object"))
+    except ClientError as error:
+        if code_of(error) not in ("AccessDenied", "Forbidden", "403"):
+            raise
+        return True
+
+
 def _refuses(bucket: Bucket, operation: str, prefix: str) -> bool:
     probe = f"{prefix}__persidict_probe__{uuid4().hex}"
+    refused = False
+    try:
+        refused = _is_refused(bucket, operation, probe)
+    finally:
+        if not refused:
+            _remove(bucket, probe)  # it may be there although the answer was lost
+    return refused
+
+
+def _is_refused(bucket: Bucket, operation: str, probe: str) -> bool:
     try:
         bucket.ask(operation, Key=probe, IfMatch=_NO_VERSION)
     except ClientError as error:
         if is_unmet(error) or is_absence(error):
             return True
-        _remove(bucket, probe)
         if code_of(error) != "NotImplemented":
             raise
-    except BotoCoreError:
-        _remove(bucket, probe)  # it may be there although the answer was lost
-        raise
-    else:
-        _remove(bucket, probe)
+        bucket.ask(operation, Key=probe)  # raises if it is not the condition that is not known
     return False
 
 
