@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -78,6 +79,7 @@ class BulkReader:
         self._doubts = 0
         self._rests_until = 0.0
         self._rests_with: Any = None
+        self._one_tells = threading.Lock()  # a child after a fork has no use for it
         if self._reason is None:
             bucket.client.meta.events.register("before-send.s3.HeadBucket", self._note)
 
@@ -122,12 +124,14 @@ class BulkReader:
 
     def _rest(self, used: Any, error: Exception) -> None:
         """Leave it to boto3 for a minute, or until there are other credentials."""
-        if not self._rests():
+        with self._one_tells:
+            is_news = not self._rests()
+            self._rests_with = used
+            self._rests_until = time.monotonic() + _REST
+        if is_news:
             what = f"{type(error).__name__}: {error}".partition("\n")[0]
             _log.warning("obstore cannot read from the %s: %s", self._bucket.place, what)
-            _log.warning("%s for the next minute, or until credentials are renewed", _SLOWLY)
-        self._rests_with = used
-        self._rests_until = time.monotonic() + _REST
+            _log.warning("%s for a minute, or until credentials are renewed", _SLOWLY)
 
     def _rests(self) -> bool:
         if time.monotonic() >= self._rests_until:

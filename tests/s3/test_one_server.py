@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .conftest import Place, place_on
-from .proxy import Answer, Damage, FaultProxy, Request
-from .test_bulk import FILL, READ, START, agents, run
+from .proxy import Answer, Damage, Exchange, Fault, FaultProxy, Request
+from .test_bulk import FILL, READ, START, agents, readers, run
 
 SAFE = START + "expected = dict(list(expected.items())[:12])\n"
 PROFILE = "[profile elsewhere]\nendpoint_url = {wrong}\nregion = eu-west-9\n"
@@ -216,3 +217,52 @@ def test_a_byte_that_was_changed_on_its_way_is_read_again(place: Place, right: F
     )  # fmt: skip
     run(START + READ, right.url, place.prefix)
     assert agents(right) == {"boto3", "obstore"}
+
+
+@dataclass(frozen=True)
+class Sealed(Fault):
+    """Give an etag that is no checksum, as S3 does for what it encrypts with a key of KMS."""
+
+    def serve(self, exchange: Exchange) -> None:
+        answer = exchange.forward()
+        lines = [line for line in answer.lines if not line.lower().startswith(b"etag:")]
+        exchange.send(answer._replace(lines=[*lines, b'ETag: "%032x"\r\n' % 7]))
+
+
+def test_etags_that_are_no_checksums(place: Place, right: FaultProxy) -> None:
+    """There obstore could not see what boto3 sees."""
+    run(FILL, place.url, place.prefix)
+    right.decide = lambda request: Sealed() if ".pkl" in request.path else None
+    said = run(LOGGED + START + READ * 2, right.url, place.prefix)
+    assert 16 <= readers(right).count("obstore") <= 48
+    assert readers(right).count("boto3") == 120
+    assert len([line for line in said if "etags are no checksums" in line]) == 1
+
+
+RESTING = """
+import time
+later = [0.0]
+now = time.monotonic
+time.monotonic = lambda: now() + later[0]
+for after in (0.0, 30.0, 100.0):
+    later[0] = after
+    print(sum(1 for _ in d.items()))
+"""
+
+
+def test_obstore_has_another_try_a_minute_after_it_has_failed(
+    place: Place, right: FaultProxy
+) -> None:
+    run(FILL, place.url, place.prefix)
+
+    def decide(request: Request) -> Fault | None:
+        is_early = readers(right).count("boto3") < 60
+        is_ours = "Boto3" in request.headers["user-agent"] or ".pkl" not in request.path
+        return Answer(418, "Teapot") if is_early and not is_ours else None
+
+    right.decide = decide
+    said = run(LOGGED + START + RESTING, right.url, place.prefix)
+    assert [line for line in said if line.isdigit()] == ["60"] * 3
+    assert len([line for line in said if "WARNING" in line and "cannot read" in line]) == 1
+    assert readers(right).count("boto3") == 120
+    assert set(readers(right)[-60:]) == {"obstore"}
