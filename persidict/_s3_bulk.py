@@ -76,6 +76,8 @@ class BulkReader:
         self._reason = reason or _reason_against(bucket)
         self._was_told = False
         self._listeners = _listeners(bucket.client)
+        self._version: Any = None
+        self._has_listeners = False
         self._doubts = 0
         self._rests_until = 0.0
         self._rests_with: Any = None
@@ -93,7 +95,15 @@ class BulkReader:
             return False
         if size >= LARGE or not _is_literal(key) or not _is_alive_here():
             return False
-        return _listeners(self._bucket.client) == self._listeners and not self._rests()
+        return self._is_unheard() and not self._rests()
+
+    def _is_unheard(self) -> bool:
+        """True if nothing listens to the client's events that did not at first."""
+        version = _version_of_handlers(self._bucket.client)
+        if version is None or version is not self._version:
+            self._has_listeners = _listeners(self._bucket.client) != self._listeners
+            self._version = version
+        return not self._has_listeners
 
     def read(self, key: str) -> Blob | None:
         """Return bytes and version; `None` if they have to be read in the other way."""
@@ -274,6 +284,13 @@ def _handlers(client: Any) -> list[Any]:
     """Return what botocore calls for a request that reads an object."""
     handlers = client.meta.events._emitter._handlers
     return [each for event in _EVENTS for each in handlers.prefix_search(event)]
+
+
+def _version_of_handlers(client: Any) -> Any:
+    """Return what is another object after each change of the handlers."""
+    with suppress(Exception):
+        return client.meta.events._emitter._lookup_cache
+    return None
 
 
 def _is_untouched(client: Any) -> bool:
