@@ -51,10 +51,10 @@ _OVERRULED = {
 
 
 class _Place(NamedTuple):
-    """Where boto3 finds the bucket, and for which region it signs; `None` if in another way."""
+    """Where boto3 finds the bucket, and for which region it signs."""
 
     url: str
-    region: str | None
+    region: str
 
 
 class BulkReader:
@@ -87,6 +87,8 @@ class BulkReader:
 
     def _note(self, request: Any, **_: Any) -> None:
         self._place = _place_of(request)
+        if self._place is None:
+            self._reason = "boto3 signs requests in another way"
 
     def takes(self, key: str, size: int) -> bool:
         """True if this object is read faster by `read` than by boto3, and no other in its place."""
@@ -112,8 +114,11 @@ class BulkReader:
             import obstore
 
             used = self._frozen()
+            store = self._store()
+            if store is None:
+                return None
             _threads_of.add(os.getpid())
-            answer = obstore.get(self._store(), key)
+            answer = obstore.get(store, key)
             data, stat = bytes(answer.bytes()), _stat_of(answer.meta)
         except FileNotFoundError:
             return None
@@ -157,9 +162,11 @@ class BulkReader:
 
     def _store(self) -> Any:
         place = self._place
-        if place is None or place.region is None:
-            raise LookupError("boto3 asks for the bucket in a way of its own")
+        assert place is not None
         if self._opened is None or self._opened[0] != place:
+            if names := _unknown_to_boto3():  # it reads the environment now
+                self._reason = f"obstore would obey {', '.join(names)}, and boto3 does not"
+                return None
             self._opened = place, _open(self._bucket.name, place, self._credentials)
         return self._opened[1]
 
@@ -203,12 +210,12 @@ def _open(bucket: str, place: _Place, credentials: Any) -> Any:
     )
 
 
-def _place_of(request: Any) -> _Place:
-    """Return where a request about the bucket goes to."""
+def _place_of(request: Any) -> _Place | None:
+    """Return where a request about the bucket goes to; `None` if obstore would sign otherwise."""
     authorization = request.headers.get("Authorization", b"")
     text = authorization.decode() if isinstance(authorization, bytes) else authorization
     scope = _SCOPE(text)
-    return _Place(request.url.rstrip("/"), scope[1] if scope else None)
+    return _Place(request.url.rstrip("/"), scope[1]) if scope else None
 
 
 _SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/([a-z0-9-]+)/s3/aws4_request,").match
@@ -217,18 +224,17 @@ _SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/([a-z0-9-]+)/s3/aws4_req
 def _reason_against(bucket: Bucket) -> str | None:
     """Return why boto3 must read everything; `None` if obstore would do the same."""
     meta = bucket.client.meta
+    scheme = urlsplit(bucket.endpoint).scheme
     if find_spec("obstore") is None:
         return "obstore is not installed"
     if bucket.has_read_arguments:
         return "put_args has arguments for reading"
     if not _is_untouched(bucket.client):
         return "something listens to the client's events"
-    if not bucket.endpoint.startswith("http:") and not _trusts_as_usual(bucket.client):
+    if scheme != "http" and not _trusts_as_usual(bucket.client):
         return "certificates of its own"
-    if meta.config.proxies or get_environ_proxies(bucket.endpoint).keys() & {"http", "https"}:
+    if meta.config.proxies or scheme in get_environ_proxies(bucket.endpoint):
         return "there is a proxy"
-    if names := _unknown_to_boto3():
-        return f"obstore would obey {', '.join(names)}, and boto3 does not"
     return None
 
 

@@ -5,6 +5,7 @@ The scripts run in processes of their own: moto, once imported, listens to all c
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,32 +92,36 @@ def test_what_the_environment_says_is_for_both_or_for_none(
     assert len({scope(request) for request in reads(right)}) == 1
 
 
-@pytest.mark.parametrize(
-    "named",
-    [
-        {"AWS_PROXY_URL": "{wrong}"},
+ALONE = """
+import json, os
+for named in json.loads(os.environ.pop("CASES")):
+    os.environ.update(named)
+    d = BasicS3Dict(**where)
+    for _ in range(2): assert {k.strings: v for k, v in d.items()} == expected
+    for name in named: del os.environ[name]
+"""
+
+
+def test_what_obstore_alone_would_obey_leaves_it_out(
+    place: Place, right: FaultProxy, wrong: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = [
+        {"AWS_PROXY_URL": wrong.url},
         {"AWS_REQUEST_PAYER": "true"},
         {"AWS_S3_EXPRESS": "true"},
         {"AWS_UNSIGNED_PAYLOAD": "true"},
         {"AWS_TIMEOUT": "1ns"},
         {"AWS_SERVER_SIDE_ENCRYPTION": "sse-c", "AWS_SSE_CUSTOMER_KEY_BASE64": KEY},
         {"AWS_CHECKSUM_ALGORITHM": "nonsense"},
-    ],
-    ids=lambda named: next(iter(named)),
-)
-def test_what_obstore_alone_would_obey_leaves_it_out(
-    place: Place,
-    right: FaultProxy,
-    wrong: FaultProxy,
-    monkeypatch: pytest.MonkeyPatch,
-    named: dict[str, str],
-) -> None:
-    for name, value in named.items():
-        monkeypatch.setenv(name, value.format(wrong=wrong.url))
-    said = run(LOGGED + FEW, right.url, place.prefix)
+    ]
+    monkeypatch.setenv("CASES", json.dumps(cases))
+    said = run(LOGGED + SAFE + "d.update(expected)\n" + ALONE, right.url, place.prefix)
     assert wrong.requests == []
     assert agents(right) == {"boto3"}
-    assert [line for line in said if min(named) in line and "boto3 does not" in line]
+    for named in cases:
+        told = [line for line in said if ", ".join(named) in line]
+        assert len(told) == 1
+        assert "boto3 does not" in told[0]
 
 
 LOGGED = "import logging, sys; logging.basicConfig(level=20, stream=sys.stdout)\n"
@@ -266,3 +271,37 @@ def test_obstore_has_another_try_a_minute_after_it_has_failed(
     assert len([line for line in said if "WARNING" in line and "cannot read" in line]) == 1
     assert readers(right).count("boto3") == 120
     assert set(readers(right)[-60:]) == {"obstore"}
+
+
+ASKED = """
+import json, os, sys
+from botocore.awsrequest import AWSResponse
+from persidict import _s3_bulk
+from persidict._s3_bucket import Bucket, new_client
+_s3_bulk._trusts_as_usual = lambda client: True  # whatever this machine has
+class Empty:
+    def stream(self): return []
+for name, named, url in json.loads(sys.argv[2]):
+    os.environ.update(named)
+    client = new_client(session=None, region="eu-west-1", endpoint_url=None, config=None)
+    bucket = Bucket(client, name, {})
+    bulk = _s3_bulk.BulkReader(bucket)
+    answer = lambda request, **_: AWSResponse(request.url, 200, {}, Empty())
+    client.meta.events.register("before-send.s3.HeadBucket", answer)
+    bucket.make_sure()
+    assert bulk._place == (url, "eu-west-1"), bulk._place
+"""
+AMAZON = "https://{}s3.{}eu-west-1.amazonaws.com{}"
+
+
+def test_the_bucket_is_where_boto3_has_asked_for_it() -> None:
+    """A part of the name of the host, or of the path, or of neither."""
+    point = "https://mine-123456789012.s3-accesspoint.eu-west-1.amazonaws.com"
+    cases: list[tuple[str, dict[str, str], str]] = [
+        ("mine", {}, AMAZON.format("mine.", "", "")),
+        ("with.dots", {}, AMAZON.format("", "", "/with.dots")),
+        ("arn:aws:s3:eu-west-1:123456789012:accesspoint/mine", {}, point),
+        # a session of boto3 reads the environment when it is first used for that
+        ("mine", {"AWS_ENDPOINT_URL_S3": "https://a.example/s3"}, "https://a.example/s3/mine"),
+    ]
+    run(ASKED, "", json.dumps(cases))

@@ -70,20 +70,28 @@ def owner(ministack: Any, clients: dict[str, Any], tmp_path: Path) -> Place:
     return place
 
 
-@pytest.fixture
-def proxy(owner: Place) -> Iterator[FaultProxy]:
-    with FaultProxy(str(owner.url)) as proxy:
-        yield proxy
+@pytest.fixture(scope="module")
+def way(ministack: Any) -> Iterator[tuple[FaultProxy, Any]]:
+    """One proxy and one client for all: making them takes longer than most tests."""
+    with FaultProxy(ministack.url) as proxy:
+        client = dataclasses.replace(ministack, url=proxy.url).client(**CONFIG)
+        yield proxy, client
+        client.close()
 
 
 @pytest.fixture
-def limited(owner: Place, proxy: FaultProxy, ministack: Any) -> Iterator[Place]:
+def proxy(way: tuple[FaultProxy, Any]) -> FaultProxy:
+    way[0].decide = lambda request: None
+    way[0].requests.clear()
+    return way[0]
+
+
+@pytest.fixture
+def limited(owner: Place, proxy: FaultProxy, way: tuple[FaultProxy, Any]) -> Place:
     """The same place, for whoever has the rights that the proxy lets through."""
-    client = dataclasses.replace(ministack, url=proxy.url).client(**CONFIG)
-    place = Place(client, proxy.url, owner.path)
+    place = Place(way[1], proxy.url, owner.path)
     place.prefix = owner.prefix
-    yield place
-    client.close()
+    return place
 
 
 READS = {
