@@ -31,7 +31,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def is_refused(error: Exception) -> bool:
-    """True if the server does not accept who asks (a HEAD can only say 400), or nobody can ask."""
+    """True if the server does not accept who asks (a HEAD can only say 400)."""
     if isinstance(error, ClientError):
         return status_of(error) in (401, 403) or code_of(error) in _EXPIRED
     return isinstance(error, CredentialRetrievalError)

@@ -174,8 +174,8 @@ def test_a_missing_bucket_that_may_not_be_made(proxy: FaultProxy) -> None:
     """The message is about the bucket, whose name may be wrong, not only about the right."""
     proxy.decide = without("s3:CreateBucket")
     with pytest.raises(ClientError, match="AccessDenied") as caught:
-        BasicS3Dict(bucket_name="mispelt", endpoint_url=proxy.url)
-    assert "'mispelt'" in "".join(caught.value.__notes__)
+        BasicS3Dict(bucket_name="wrong-name", endpoint_url=proxy.url)
+    assert "'wrong-name'" in "".join(caught.value.__notes__)
     assert "does not exist" in "".join(caught.value.__notes__)
 
 
