@@ -91,7 +91,7 @@ def with_body(answer: Message, body: bytes) -> Message:
 
 def content(answer: Message) -> bytes:
     """Return the body without its encoding."""
-    if not is_chunked(answer.headers):
+    if not answer.body or not is_chunked(answer.headers):
         return answer.body
     return b"".join(data for _, data in read_chunks(io.BytesIO(answer.body)))
 
@@ -108,6 +108,8 @@ def with_xml(pattern: str, replacement: str) -> Edit:
 def chunked(answer: Message) -> Message:
     """Send the body in chunks of no more than 64 KiB, and do not tell its length."""
     body, size = content(answer), 1 << 16
+    if not body:
+        return answer
     chunks = [body[start : start + size] for start in range(0, len(body), size)]
     encoded = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in [*chunks, b""])
     plain = without("Content-Length", "Transfer-Encoding")(answer)
@@ -119,7 +121,7 @@ def with_first(pattern: str) -> Edit:
     first: list[str] = []
 
     def edit(answer: Message) -> Message:
-        first.extend(re.findall(pattern, content(answer).decode()))
+        first.extend(re.findall(pattern, content(answer).decode("latin-1")))
         return with_xml(pattern, first[0])(answer) if first else answer
 
     return edit
@@ -142,10 +144,10 @@ def with_etags(text: str) -> Edit:
 
 
 class Expiring:
-    """Credentials that are renewed for each request, or raise what is in `fails`."""
+    """Credentials that are renewed for each request, which raises what is waiting in `failures`."""
 
     def __init__(self) -> None:
-        self.fails: Exception | None = None
+        self.failures: list[Exception] = []
 
     def client(self, server: Server, **config: Any) -> Any:
         """Return a client of the server with these credentials."""
@@ -159,8 +161,8 @@ class Expiring:
         )
 
     def _renewed(self, server: Server) -> dict[str, Any]:
-        if self.fails is not None:
-            raise self.fails
+        if self.failures:
+            raise self.failures.pop()
         soon = datetime.now(UTC) + timedelta(minutes=1)
         return {
             "access_key": server.access_key,

@@ -133,7 +133,7 @@ def test_credentials_that_cannot_be_renewed_after_a_lost_answer(
                 return None
         elif not is_last_step(request):
             return None
-        credentials.fails = failure
+        credentials.failures = [failure] * 100
         return DropAfter()
 
     expiring.proxy.decide = decide
@@ -149,20 +149,11 @@ def test_credentials_that_fail_once_after_a_lost_answer(
     """Then the look tells."""
     d = expiring.open()
     d["k"] = 1
-    renewed = credentials._renewed
-
-    def fail_once(server: Any) -> Any:
-        try:
-            return renewed(server)
-        finally:
-            credentials.fails = None
-
-    credentials._renewed = fail_once  # type: ignore[method-assign]
 
     def decide(request: Request) -> Fault | None:
         if request.method != "PUT":
             return None
-        credentials.fails = failure
+        credentials.failures = [failure]
         return DropAfter()
 
     expiring.proxy.decide = decide
@@ -177,12 +168,11 @@ def test_credentials_that_fail_before_anything_is_sent(
     """Nothing is looked for, because nothing can have happened."""
     d = expiring.open()
     for failure in FAILURES.values():
-        credentials.fails = failure
+        credentials.failures = [failure]
         expected = BackendError if isinstance(failure, KeyError) else type(failure)
         with pytest.raises(expected) as caught:
             d.setdefault("k", 1)
         assert not isinstance(caught.value, OutcomeUnknownError)
-        credentials.fails = None
 
 
 def test_a_token_that_expires_after_a_lost_answer(line: Line) -> None:
@@ -309,7 +299,7 @@ def test_one_who_is_slowed_down_to_the_end_has_not_written(line: Line) -> None:
     assert not d.set_item_if("k", **given).condition_was_satisfied
 
 
-@pytest.mark.parametrize("mode", ["legacy", "standard", "adaptive"])
+@pytest.mark.parametrize("mode", ["legacy", "standard"])
 def test_every_way_to_retry_is_seen_through(line: Line, ministack: Any, mode: Any) -> None:
     """Of all its attempts the client reports the last."""
     behind = dataclasses.replace(ministack, url=line.proxy.url)
