@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import threading
@@ -9,7 +10,7 @@ import time
 import weakref
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from persidict._retry import pause
+from persidict._s3_attempts import watch
 from persidict._s3_credentials import Source, is_refused
 from persidict._s3_errors import (
     CHECKSUMS,
@@ -36,6 +38,7 @@ from persidict.exceptions import BackendError
 from persidict.io_retry import repeated
 from persidict.jokers_and_status_flags import ETagValue
 
+_log = logging.getLogger("persidict.s3")
 _CONNECTIONS = 32  # for the threads of several users of one client
 _TRUSTED_FOR = 30.0  # seconds for which an answer from the bucket proves that it exists
 _ROUNDS = 30  # of making a bucket that others are making or removing, a second or two each
@@ -140,6 +143,7 @@ class Bucket:
         self._more = _arguments(client, more)
         self._seen = -_TRUSTED_FOR
         _clients.add(client)
+        watch(client)
 
     @property
     def has_read_arguments(self) -> bool:
@@ -174,6 +178,8 @@ class Bucket:
             if operation in _UPLOADING and self._has_checksums and may_mean_checksums(error):
                 error.add_note(f"{self.place}: {CHECKSUMS}")
             raise
+        except KeyError as error:  # which would pass for an item that is not there
+            raise incomplete(f"answer to {operation}", error, args.get("Key")) from error
 
     @property
     def _has_checksums(self) -> bool:
@@ -304,12 +310,44 @@ _OPERATIONS = {
 }  # fmt: skip
 
 
-def stat_of(answer: Mapping[str, Any]) -> Stat:
+def stat_of(answer: Mapping[str, Any], key: str) -> Stat:
     """Return etag and time (in whole seconds, on all ways the same) of an answer."""
     modified = answer.get("LastModified")
+    etag = quoted(field(answer, "ETag", key))
+    if not is_strong(etag):
+        _tell_of_weak_etags()
     return Stat(
-        quoted(answer["ETag"]),
+        etag,
         float(int(modified.timestamp())) if modified else _date_of(answer, "date"),
+    )
+
+
+is_strong = re.compile(r'"[!#-~]+"').fullmatch
+"""True for an etag that names one version, so that it can be a condition."""
+
+
+@cache
+def _tell_of_weak_etags() -> None:
+    _log.warning(
+        "a server gives weak or empty etags, which name no version: such items are not cached, and "
+        "no change of them can be made to depend on a condition"
+    )
+
+
+def field(answer: Mapping[str, Any], name: str, key: str | None) -> Any:
+    """Return what an answer about this object must have; `BackendError` if it has not."""
+    if name not in answer:
+        raise incomplete("answer", name, key)
+    return answer[name]
+
+
+def incomplete(what: str, missing: object, key: str | None) -> BackendError:
+    """Return the error for an answer without something that nothing can be done without."""
+    return BackendError(
+        f"the {what} of the server{f' about {key!r}' if key else ''} has no {missing}",
+        backend="s3",
+        operation="read",
+        key=key,
     )
 
 
@@ -325,4 +363,7 @@ def quoted(etag: str) -> ETagValue:
 
 def _date_of(answer: Mapping[str, Any], header: str) -> float:
     text = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(header)
-    return parsedate_to_datetime(text).timestamp() if text else float(int(time.time()))
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError):  # it is missing, or something else
+        return float(int(time.time()))

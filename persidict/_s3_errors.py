@@ -66,9 +66,15 @@ def is_undecided(error: ClientError) -> bool:
     return code_of(error) in ("ConditionalRequestConflict", "OperationAborted", "409")
 
 
+def is_throttled(error: ClientError) -> bool:
+    """True if S3 says that it gets too many requests, and has not carried out this one."""
+    return code_of(error) == "SlowDown"
+
+
 def is_unknown(error: ClientError) -> bool:
     """True if the server failed on its way: it may have done what was asked, or not."""
-    return status_of(error) >= 500 or code_of(error) in ("InternalError", "RequestTimeout")
+    failed = status_of(error) >= 500 or status_of(error) == 408
+    return failed or code_of(error) in ("InternalError", "RequestTimeout")
 
 
 def may_mean_checksums(error: Exception) -> bool:
