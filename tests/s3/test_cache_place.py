@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from persidict import FileDirDict, S3Dict
+from persidict._cache_place import folder_for
 
 from .conftest import Place, place_on
 from .proxy import FaultProxy
@@ -92,3 +95,19 @@ def test_what_is_beside_each_other_is_cleared_alone(real: Place) -> None:
     assert other["k"] == 2
     assert list(Path(other.base_dir).glob("k_*.pkl"))
     assert not list(Path(one.base_dir).glob("k_*"))
+
+
+def test_places_that_come_at_once(tmp_path: Path) -> None:
+    """One of them gets the folder, the others folders of their own, and so it stays."""
+    base, count = str(tmp_path / "near"), 8
+    together = threading.Barrier(count, timeout=30)
+
+    def open_it(number: int) -> str:
+        together.wait()
+        return folder_for(base, f"s3://bucket/{number}/")
+
+    with ThreadPoolExecutor(count) as threads:
+        found = list(threads.map(open_it, range(count)))
+    assert found.count(base) == 1
+    assert len(set(found)) == count
+    assert found == [folder_for(base, f"s3://bucket/{number}/") for number in range(count)]

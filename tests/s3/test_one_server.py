@@ -305,3 +305,29 @@ def test_the_bucket_is_where_boto3_has_asked_for_it() -> None:
         ("mine", {"AWS_ENDPOINT_URL_S3": "https://a.example/s3"}, "https://a.example/s3/mine"),
     ]
     run(ASKED, "", json.dumps(cases))
+
+
+TRUSTED = """
+import json, os, sys
+import boto3
+from persidict._s3_bucket import Bucket, new_client
+from persidict._s3_bulk import BulkReader
+for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"): os.environ.pop(name, None)
+for named, taken in json.loads(sys.argv[2]):
+    os.environ.update(named)
+    client = new_client(
+        session=boto3.Session(), region=None, endpoint_url="https://a.example", config=None)
+    assert BulkReader(Bucket(client, "any", {})).takes("k", 1) is taken, named
+    for name in named: del os.environ[name]
+"""
+
+
+def test_certificates_that_obstore_does_not_know_of(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(f"[default]\nca_bundle = {tmp_path / 'mine'}\n")
+    cases: list[tuple[dict[str, str], bool]] = [
+        ({}, True),
+        ({"AWS_CA_BUNDLE": str(tmp_path / "mine")}, False),
+        ({"REQUESTS_CA_BUNDLE": str(tmp_path / "mine")}, False),
+        ({"AWS_CONFIG_FILE": str(tmp_path / "config")}, False),
+    ]
+    run(TRUSTED, "", json.dumps(cases))
