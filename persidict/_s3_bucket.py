@@ -120,7 +120,12 @@ class Bucket:
             advise(error, self.place)
             raise
         except KeyError as error:  # which would pass for an item that is not there
-            raise incomplete(f"answer to {operation}", error, args.get("Key")) from error
+            raise BackendError(
+                f"{operation} at {self.place}: boto3 cannot go on without {error}",
+                backend="s3",
+                operation=operation,
+                key=args.get("Key"),
+            ) from error
         self._seen = time.monotonic()
         return answer
 
