@@ -179,7 +179,12 @@ class Bucket:
                 error.add_note(f"{self.place}: {CHECKSUMS}")
             raise
         except KeyError as error:  # which would pass for an item that is not there
-            raise incomplete(f"answer to {operation}", error, args.get("Key")) from error
+            raise BackendError(
+                f"{operation} at {self.place}: boto3 cannot go on without {error}",
+                backend="s3",
+                operation=operation,
+                key=args.get("Key"),
+            ) from error
 
     @property
     def _has_checksums(self) -> bool:

@@ -10,8 +10,6 @@ from contextvars import copy_context
 from io import BytesIO
 from typing import Any, NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from persidict._buffers import Buffer
 from persidict._s3_attempts import Met, met_in, noted
 from persidict._s3_bucket import Bucket, field, stat_of
@@ -125,7 +123,7 @@ def _send_in_parts(upload: Upload, condition: dict[str, str], described: dict[st
         )
     except BaseException:
         # parts of what never became an object are paid for, too
-        with suppress(ClientError, BotoCoreError):
+        with suppress(Exception):  # the first error is the one to tell
             upload.bucket.ask("abort_multipart_upload", **place)
         raise
 
