@@ -57,6 +57,9 @@ class StoredDict(ItemDict[ValueType]):
         """True if nobody can come between the check of a condition and the act."""
         return self._store.guards_are_exact
 
+    def _can_expect(self, etag: ETagIfExists) -> bool:
+        return self._store.can_expect(etag)
+
     def _has(self, key: NonEmptySafeStrTuple) -> bool:
         return self._store.has(self._name(key))
 

@@ -9,10 +9,7 @@ from persidict._words import IF_ABSENT, Guard, Item, Stat
 from persidict._wrapped_dict import WrappedDict, checked_dict
 from persidict.exceptions import MutationPolicyError
 from persidict.jokers_and_status_flags import (
-    ANY_ETAG,
-    CONTINUE_NORMAL_EXECUTION,
     ITEM_NOT_AVAILABLE,
-    NEVER_RETRIEVE,
     ETagConditionFlag,
     ETagIfExists,
     TransformingFunction,
@@ -64,21 +61,6 @@ class AppendOnlyDictCached(WrappedDict[ValueType]):
         with suppress(Exception):  # a cache that fails is a cache that misses
             return self._data_cache[key]
         return super().__getitem__(key)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        key = item_key(key)
-        if self._process_joker(key, value) is not CONTINUE_NORMAL_EXECUTION:
-            return
-        result = self._main_dict.setdefault_if(
-            key,
-            default_value=value,
-            condition=ANY_ETAG,
-            expected_etag=ITEM_NOT_AVAILABLE,
-            retrieve_value=NEVER_RETRIEVE,
-        )
-        if not result.value_was_mutated:
-            raise MutationPolicyError("append-only")
-        self._remember(key, value)
 
     def __delitem__(self, key: Any) -> NoReturn:
         raise MutationPolicyError("append-only")

@@ -57,7 +57,7 @@ class LockTimeoutError(BackendError, TimeoutError):
 
 
 class OutcomeUnknownError(BackendError):
-    """An answer was lost and others were at the item since: the change was made, or it was not."""
+    """An answer was lost, and no look at the item can tell whether the change was made."""
 
 
 TransformConflictError = ConcurrencyConflictError

@@ -222,9 +222,8 @@ class PersiDict(
         for _ in range(_SETDEFAULT_ROUNDS):
             if self._inserted(key, default):
                 return default  # type: ignore[no-any-return]
-            item = self._checked_read(key)
-            if item is not None:
-                return item.value  # type: ignore[return-value]  # it was retrieved
+            with suppress(KeyError):  # which may be answered from a cache
+                return self[key]
         raise ConcurrencyConflictError(key, _SETDEFAULT_ROUNDS)
 
     def _inserted(self, key: NonEmptySafeStrTuple, default: Any) -> bool:

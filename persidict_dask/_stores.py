@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import uuid
 from collections.abc import Mapping
@@ -114,12 +115,27 @@ _S3_QUERY = (_CACHE, "endpoint_url", "region")
 def _in_bucket(url: str, parts: SplitResult) -> dict[str, Any]:
     query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     names = [name for name, _ in query]
-    if not parts.netloc or parts.fragment or len(set(names)) < len(names):
+    bucket, path = _bucket_and_path(url, parts)
+    if not bucket or parts.fragment or len(set(names)) < len(names):
         raise ValueError(f"{url!r} names no store: use s3://bucket/prefix?region=...")
     if unknown := set(names) - set(_S3_QUERY):
         raise ValueError(f"{url!r}: {sorted(unknown)} is none of {_S3_QUERY}")
-    prefix = unquote(parts.path.removeprefix("/"))
-    return {"bucket_name": parts.netloc, "root_prefix": prefix, **dict(query)}
+    return {"bucket_name": bucket, "root_prefix": unquote(path.removeprefix("/")), **dict(query)}
+
+
+def _bucket_and_path(url: str, parts: SplitResult) -> tuple[str, str]:
+    """Return the two; the ARN of an access point contains slashes, too."""
+    if not parts.netloc.startswith("arn:"):
+        return parts.netloc, parts.path
+    found = _ACCESS_POINT(parts.netloc + parts.path)
+    if found is None:
+        raise ValueError(f"{url!r}: use the name of the bucket, or the ARN of an access point")
+    return found[1], found[2] or ""
+
+
+_ACCESS_POINT = re.compile(
+    r"(arn:[^:/]+:s3[^:/]*:[^:/]*:[^:/]*:(?:outpost[:/][^:/]+[:/])?accesspoint[:/][^:/]+)(/.*)?"
+).fullmatch
 
 
 @dataclass(frozen=True)
