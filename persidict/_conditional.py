@@ -9,7 +9,7 @@ from typing import Any
 from persidict._primitives import ItemPrimitives
 from persidict._retry import medium_pause, short_pause
 from persidict._words import IF_ABSENT, Guard, Item, Stat, etag_of
-from persidict.exceptions import ConcurrencyConflictError, MutationPolicyError
+from persidict.exceptions import ConcurrencyConflictError, refusal
 from persidict.jokers_and_status_flags import (
     ALWAYS_RETRIEVE,
     ANY_ETAG,
@@ -199,9 +199,9 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
         item = self._checked_read(key, failed.actual_etag)
         return failed if item and item.stat.etag == failed.actual_etag else _seen(False, item)
 
-    def _refuse_change(self) -> None:
+    def _refuse_change(self, key: Any = None) -> None:
         if self.append_only:
-            raise MutationPolicyError("append-only")
+            raise refusal("append-only", self, key)
 
     def _forbids_change_of(self, expected: ETagIfExists) -> bool:
         return self.append_only and expected is not ITEM_NOT_AVAILABLE
@@ -258,7 +258,7 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
                     return _seen(False, item)
                 continue
             if stat is not None:
-                self._refuse_change()
+                self._refuse_change(key)
             # with a guard, what is reported as the etag before is what was replaced
             unguarded = condition is ANY_ETAG and not (self.append_only or self._can_guard())
             written = self._write(key, value, None if unguarded else Guard(etag_of(stat)))
@@ -284,7 +284,7 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
             item = self._seen_before_removal(key, condition, expected, retrieve)
             if not _met(condition, expected, item):
                 return _seen(False, item)
-            self._refuse_change()
+            self._refuse_change(key)
             if item is None:
                 return _seen(True, None)
             if self._remove(key, Guard(item.stat.etag)):
@@ -318,7 +318,7 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
             if stat is None or not met:
                 # gone between look and removal: the condition held for another state
                 return _seen(met and attempt == 0, item)
-            self._refuse_change()
+            self._refuse_change(key)
             if self._remove(key, Guard(stat.etag)):
                 return _deleted(stat.etag)
         raise AssertionError("unreachable")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal
 
+from persidict import shown
 from persidict._codecs import DEFAULT_COMPRESSION
 from persidict._folder_blobs import DEFAULT_LOCK_TIMEOUT, FolderBlobs
 from persidict._stored_dict import StoredDict
@@ -58,8 +61,8 @@ class FileDirDict(StoredDict[ValueType]):
 
     def __init__(
         self,
-        *,
         base_dir: Any = FILEDIRDICT_DEFAULT_BASE_DIR,
+        *,
         serialization_format: str = "pkl",
         append_only: bool = False,
         digest_len: int = 4,
@@ -71,7 +74,7 @@ class FileDirDict(StoredDict[ValueType]):
     ) -> None:
         super().__init__(
             store=FolderBlobs(
-                os.path.abspath(str(base_dir)),
+                folder_path(base_dir),
                 durable=_is_durable(durability),
                 exact=bool(exact),
                 lock_timeout=_checked_timeout(lock_timeout),
@@ -103,6 +106,26 @@ class FileDirDict(StoredDict[ValueType]):
             if getattr(self, name) != default:
                 params[name] = getattr(self, name)
         return dict(sorted(params.items()))
+
+
+# A scheme and a slash; or the scheme of a place that is certainly no folder. One letter is a drive.
+_URL = re.compile(
+    r"[a-z][a-z0-9+.-]+:/|(abfss?|az|file|ftp|gc?s|hdfs|https?|memory|s3[an]?):", re.IGNORECASE
+)
+
+
+def folder_path(base_dir: Any) -> str:
+    """Return the absolute path of a folder; `ValueError` for a URL, or what was to become one."""
+    if isinstance(base_dir, Mapping):  # the content, as `dict` takes it
+        raise TypeError(f"base_dir must be a path, not a {type(base_dir).__name__}")
+    is_path = isinstance(base_dir, bytes | os.PathLike)
+    path: str = os.fsdecode(base_dir) if is_path else str(base_dir)
+    if _URL.match(path):
+        raise ValueError(
+            f"{shown.value(path)} is no folder: persidict_dask.open_store() opens "
+            "s3://bucket/prefix and file:///path; a folder of that name is ./ and the name"
+        )
+    return os.path.abspath(path)
 
 
 def _is_durable(durability: str) -> bool:

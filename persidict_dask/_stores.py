@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from persidict import BasicS3Dict, FileDirDict, LocalDict, PersiDict, S3Dict, WriteOnceDict
+from persidict.file_dir_dict import folder_path
 from persidict_dask._warn import warn_client
 from persidict_dask._where import is_worker_process
 
@@ -67,7 +68,7 @@ def _reference(url: str | os.PathLike[str], params: dict[str, Any]) -> StoreRef:
         cls = S3Dict
         # made absolute here and now: a worker may have another current directory
         folder = all_params.pop(_CACHE, None) or all_params["base_dir"]
-        all_params["base_dir"] = os.path.abspath(os.path.expanduser(os.fspath(folder)))
+        all_params["base_dir"] = folder_path(os.path.expanduser(os.fspath(folder)))
     outward = tuple((name, _outward(v)) for name, v in sorted(all_params.items()))
     return StoreRef(cls, outward, _relative(os.fspath(url)))
 
@@ -101,7 +102,7 @@ def _located(url: str) -> tuple[type[Store], dict[str, Any]]:
         return FileDirDict, {"base_dir": path}
     if not parts.scheme and not parts.netloc and path:
         # made absolute here and now: a worker may have another current directory
-        return FileDirDict, {"base_dir": os.path.abspath(path)}
+        return FileDirDict, {"base_dir": folder_path(path)}
     raise ValueError(
         f"{url!r} names no store: use a path, file:///path, s3://bucket/prefix or memory:"
     )
