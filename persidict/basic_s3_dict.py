@@ -54,7 +54,7 @@ class BasicS3Dict(StoredDict[ValueType]):
         root_prefix: str = "",
         serialization_format: str = "pkl",
         append_only: bool = False,
-        base_class_for_values: type | None = None,
+        base_class_for_values: type[ValueType] | None = None,
         endpoint_url: str | None = None,
         config: Any = None,
         session: Any = None,

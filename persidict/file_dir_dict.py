@@ -66,7 +66,7 @@ class FileDirDict(StoredDict[ValueType]):
         serialization_format: str = "pkl",
         append_only: bool = False,
         digest_len: int = 4,
-        base_class_for_values: type | None = None,
+        base_class_for_values: type[ValueType] | None = None,
         compression: str | None = DEFAULT_COMPRESSION,
         durability: Literal["full", "relaxed"] = "full",
         exact: bool = True,

@@ -68,13 +68,13 @@ class PersiDict(
         self,
         *,
         append_only: bool = False,
-        base_class_for_values: type | None = None,
+        base_class_for_values: type[ValueType] | None = None,
         serialization_format: str = "pkl",
     ) -> None:
         _check_format(serialization_format)
         _check_base_class(base_class_for_values, serialization_format)
         self._append_only = bool(append_only)
-        self.base_class_for_values = base_class_for_values
+        self.base_class_for_values: type | None = base_class_for_values
         self.serialization_format = serialization_format
 
     # -- what a subclass provides ---------------------------------------------------------------

@@ -111,7 +111,7 @@ class SafeStrTuple(Sequence[str], Hashable):
         equal = self.__eq__(other)
         return equal if equal is NotImplemented else not equal
 
-    def __lt__(self, other: object) -> bool:
+    def __lt__(self, other: SafeStrTuple) -> bool:
         return self._strings < other._strings if isinstance(other, SafeStrTuple) else NotImplemented
 
     def __add__(self, other: Any) -> SafeStrTuple:

@@ -7,15 +7,15 @@ import inspect
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from persidict import NonEmptySafeStrTuple
 from persidict_dask._arguments import changed, warn_of_changed
 from persidict_dask._arrival import expectation, imported, warn_of_other_code
 from persidict_dask._binding import Binding
+from persidict_dask._call import Call
 from persidict_dask._code import Fingerprint
 from persidict_dask._defaults import default_policy
 from persidict_dask._difference import difference
@@ -41,7 +41,9 @@ from persidict_dask.retries import RetryPolicy
 from persidict_dask.retries._subject import Subject
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _SHIPPED_NAMES = ("__module__", "__name__", "__qualname__", "__doc__")
 
@@ -351,6 +353,19 @@ class PersistedFunction(Generic[P, R]):
 
     # -- being a function -----------------------------------------------------------------------
 
+    # of a class method, on the class, of an instance, and of a static method of an instance
+    @overload
+    def __get__(  # type: ignore[misc]
+        self: Callable[Concatenate[type[T], Q], R], instance: Any, owner: type[T]
+    ) -> PersistedFunction[Q, R]: ...
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(
+        self: Callable[Concatenate[T, Q], R], instance: T, owner: type
+    ) -> PersistedFunction[Q, R]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Self: ...
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
@@ -422,20 +437,6 @@ class PersistedFunction(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<persisted {self._label} in {self._results.ref!r}>"
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call and its place in the store."""
-
-    key: NonEmptySafeStrTuple
-    args: Any
-    kwargs: Any
-    arguments: dict[str, Any]
-    digests: dict[str, str]
-    code: Fingerprint
-    owner: type | None
-    reached: dict[int, Any]  # functions and classes that the arguments bring along, by id
 
 
 def _names_of(function: Any) -> dict[str, Any]:
