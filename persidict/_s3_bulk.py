@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from importlib.util import find_spec
 from typing import Any
 
 from persidict._blobs import Blob
 from persidict._buffers import LARGE
 from persidict._s3_bucket import Bucket, quoted
 from persidict._words import Item, Stat
+from persidict.extras import is_installed
 
 # Whoever listens to these counts requests, changes them, or answers in place of a server.
 _EVENTS = tuple(
@@ -43,7 +43,7 @@ class BulkReader:
         self._listeners = _listeners(bucket.client)
         self._store: Any = None
         self._is_usable = (
-            find_spec("obstore") is not None
+            is_installed("obstore")
             and self._listeners is not None
             and not bucket.has_read_arguments
             and (_is_plain(bucket.endpoint) or "AWS_CA_BUNDLE" not in os.environ)

@@ -11,7 +11,7 @@ from tests.ids import stable
 
 ROOT = pathlib.Path(__file__).parent.parent
 LEVELS = """
-jokers_and_status_flags exceptions safe_chars shown _words
+jokers_and_status_flags exceptions extras safe_chars shown _words
 safe_str_tuple safe_str_tuple_signing _retry io_retry _windows _buffers reducers _array_pickles
 _codecs
 _json_pandas
