@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from persidict import BasicS3Dict, FileDirDict, LocalDict, PersiDict, S3Dict, WriteOnceDict
+from persidict import BasicS3Dict, FileDirDict, LocalDict, PersiDict, S3Dict, WriteOnceDict, shown
 from persidict.file_dir_dict import folder_path
 from persidict_dask._warn import warn_client
 from persidict_dask._where import is_worker_process
@@ -134,7 +134,7 @@ class _Options:
         return cls(tuple((name, _outward(value)) for name, value in sorted(options.items())))
 
     def __repr__(self) -> str:
-        return repr(_inward(self))
+        return shown.value(dict(self.pairs))
 
 
 @dataclass(frozen=True)
@@ -217,8 +217,7 @@ class StoreRef:
         return str(tokenize(_name_of(self.cls), params))
 
     def __repr__(self) -> str:
-        params = ", ".join(f"{name}={value!r}" for name, value in self.params)
-        return f"StoreRef({self.cls.__name__}({params}))"
+        return f"StoreRef({shown.call(self.cls.__name__, dict(self.params))})"
 
 
 def _arrived(cls: type[Store], params: tuple[tuple[str, Any], ...]) -> StoreRef:

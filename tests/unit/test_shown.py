@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from persidict import EmptyDict, FileDirDict, LocalDict
+from persidict import EmptyDict, FileDirDict, LocalDict, WriteOnceDict
 from persidict.shown import call
+from persidict_dask import RetryPolicy, StoreRef, persist
 
 
 def test_text_and_repr_read_nothing(any_dict, monkeypatch):
@@ -98,3 +99,41 @@ def test_secrets_among_parameters_are_not_shown():
     assert "'id'" in shown
     assert "@localhost:9000/x" in shown
     assert "@proxy:1" in shown
+
+
+class Secretive(EmptyDict):
+    """A dict with parameters that others must not see."""
+
+    def get_params(self):
+        secrets = {"put_args": {"SSECustomerKey": "hush"}, "endpoint_url": "http://me:hush@host"}
+        return super().get_params() | secrets
+
+
+def test_no_secret_of_a_store_is_shown_by_what_refers_to_it():
+    store = Secretive()
+    policy = RetryPolicy(state="s3://b/x?endpoint_url=http://me:hush@host")
+    things = [
+        store,
+        store._repr_html_(),
+        StoreRef.of(store),
+        policy,
+        persist(store)(Secretive.keys),
+    ]
+    things.append(WriteOnceDict(wrapped_dict=Secretive(append_only=True)))
+    assert [thing for thing in things if "hush" in str(thing)] == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "text"),
+    [
+        (RetryPolicy(), "RetryPolicy(attempts=3)"),
+        (RetryPolicy(attempts=3), "RetryPolicy(attempts=3)"),
+        (RetryPolicy(attempts=5, deadline=2), "RetryPolicy(attempts=5, deadline=2)"),
+        (
+            RetryPolicy(retry_on=OSError, fatal=(KeyError,), poison_after=1),
+            "RetryPolicy(attempts=3, retry_on=OSError, fatal=(KeyError,), poison_after=1)",
+        ),
+    ],
+)
+def test_a_policy_shows_how_often_and_what_was_chosen(policy, text):
+    assert repr(policy) == text
