@@ -20,13 +20,13 @@ from persidict_dask._code import Fingerprint
 from persidict_dask._defaults import default_policy
 from persidict_dask._difference import difference
 from persidict_dask._digest import digest, digest_arguments
-from persidict_dask._errors import ResultMismatchError
+from persidict_dask._errors import ResultMismatchError, UnstableKeyError
 from persidict_dask._explanation import Explanation, hit, miss, unfit
 from persidict_dask._flights import MISSING, Steps, fly, is_inside, steps
 from persidict_dask._forgetting import forget_all, forget_older
 from persidict_dask._function_code import CODE_DIGITS, FunctionCode
 from persidict_dask._inference import is_inferring
-from persidict_dask._names import named_by
+from persidict_dask._names import names_of
 from persidict_dask._options import Options
 from persidict_dask._origin import known_as
 from persidict_dask._provenance import described, provenance
@@ -68,7 +68,7 @@ class PersistedFunction(Generic[P, R]):
         names: dict[str, Any] | None = None,
     ) -> None:
         self.__wrapped__ = function
-        self.__dict__.update(_names_of(function) if names is None else names)
+        self.__dict__.update(names_of(function) if names is None else names)
         self._options = options
         self._label = options.label_of(self)  # in messages; in the store it has another name
         self._results = Results(
@@ -198,6 +198,13 @@ class PersistedFunction(Generic[P, R]):
     # -- a call ---------------------------------------------------------------------------------
 
     def _call(self, args: Any, kwargs: Any) -> Call:
+        try:
+            return self._keyed(args, kwargs)
+        except UnstableKeyError as error:
+            error.function = self._label
+            raise
+
+    def _keyed(self, args: Any, kwargs: Any) -> Call:
         args = (*self._instance, *args)
         arguments = self._binding(args, kwargs)
         first = args[0] if args else kwargs.get(self._binding.first)
@@ -437,10 +444,3 @@ class PersistedFunction(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<persisted {self._label} in {self._results.ref!r}>"
-
-
-def _names_of(function: Any) -> dict[str, Any]:
-    """What a decorated function takes over from the plain one."""
-    names, named = functools.WRAPPER_ASSIGNMENTS, named_by(function)
-    taken = {name: getattr(named, name) for name in names if hasattr(named, name)}
-    return taken | {"__doc__": getattr(function, "__doc__", None)}
