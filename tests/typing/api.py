@@ -181,6 +181,7 @@ def constructing() -> None:
     assert_type(LocalDict[int]().get_subdict(()), LocalDict[int])
     multi = OverlappingMultiDict(dict_type=LocalDict, shared_subdicts_params={}, pkl={}, json={})
     assert_type(multi.subdicts_names, list[str])
+    assert_type(multi.json, PersiDict[Any])
 
 
 def without_annotations(main: FileDirDict[Flight]) -> None:
