@@ -38,8 +38,8 @@ class FileDirDict(StoredDict[ValueType]):
     """A dictionary in a folder, shared by all threads and processes that open the folder.
 
     Single writes are atomic. Conditional operations are exact among the threads and processes of
-    one host, and on network file systems whose `link`, `symlink` and `rename` are atomic: nobody
-    loses an update without being told. Readers take no lock.
+    one host, and on network file systems whose `link`, `symlink` and `rename` are atomic: none
+    overwrites an update that it has not seen. Readers take no lock.
 
     Args:
         base_dir: the folder; it is created if missing.
@@ -55,8 +55,8 @@ class FileDirDict(StoredDict[ValueType]):
             may lose the last seconds. Atomic either way.
         exact: `False` compares and then acts, without locks: for folders on which locks cannot be
             made, such as those that a service copies between machines.
-        lock_timeout: seconds to wait for somebody who holds the lock of an item, which takes
-            microseconds unless he was stopped; then `LockTimeoutError`.
+        lock_timeout: seconds to wait for a process that holds the lock of an item, which takes
+            microseconds unless it was stopped; then `LockTimeoutError`.
     """
 
     def __init__(
