@@ -9,7 +9,6 @@ import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ from persidict._buffers import LARGE
 from persidict._s3_bucket import Bucket, quoted
 from persidict._s3_writes import etag_of_bytes
 from persidict._words import Item, Stat
+from persidict.extras import is_installed
 
 _log = logging.getLogger("persidict")
 _SLOWLY = "many items are read by boto3, with ten times the work"
@@ -225,7 +225,7 @@ def _reason_against(bucket: Bucket) -> str | None:
     """Return why boto3 must read everything; `None` if obstore would do the same."""
     meta = bucket.client.meta
     scheme = urlsplit(bucket.endpoint).scheme
-    if find_spec("obstore") is None:
+    if not is_installed("obstore"):
         return "obstore is not installed"
     if bucket.has_read_arguments:
         return "put_args has arguments for reading"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from persidict._codecs import codec_for
 from persidict._stored_dict import StoredDict
+from persidict.extras import require
 from persidict.jokers_and_status_flags import ValueType
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class BasicS3Dict(StoredDict[ValueType]):
         root_prefix: str = "",
         serialization_format: str = "pkl",
         append_only: bool = False,
-        base_class_for_values: type | None = None,
+        base_class_for_values: type[ValueType] | None = None,
         endpoint_url: str | None = None,
         config: Any = None,
         session: Any = None,
@@ -126,10 +126,7 @@ class BasicS3Dict(StoredDict[ValueType]):
 
 
 def _check_boto3(name: str) -> None:
-    if find_spec("boto3") is None:
-        raise ImportError(
-            f"{name} needs boto3: install the extra, for example pip install 'persidict[aws]'"
-        )
+    require(name, "boto3", "botocore", extra="aws")
 
 
 def _reason_of_its_own(client: Any, config: Any) -> str | None:

@@ -52,7 +52,7 @@ class S3Dict_FileDirCached(WrappedDict[ValueType]):  # noqa: N801  # the establi
         serialization_format: str = "pkl",
         digest_len: int = 8,
         append_only: bool = False,
-        base_class_for_values: type | None = None,
+        base_class_for_values: type[ValueType] | None = None,
         endpoint_url: str | None = None,
         config: Any = None,
         session: Any = None,
