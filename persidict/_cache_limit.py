@@ -35,7 +35,7 @@ class CacheLimit:
         self._suffixes = suffixes
         self.most_bytes = most_bytes
         self._written = most_bytes  # nothing is known of what is there: measure at the first write
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def add(self, size: int) -> None:
         """Note that so many bytes were written; remove the oldest entries if it is time."""

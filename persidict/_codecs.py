@@ -89,7 +89,7 @@ class _Sink:
 
 
 _json_handlers: set[str] = set()
-_registering = threading.Lock()
+_registering = threading.RLock()
 
 
 def _register_json_handlers(wanted: Callable[[str], bool]) -> None:

@@ -53,13 +53,13 @@ _S3_AT_AWS = re.compile(
     r"\.amazonaws\.com(\.cn)?"
 ).fullmatch
 
-_making = threading.Lock()  # boto3 makes clients of its default session in one thread at a time
+_making = threading.RLock()  # boto3 makes clients of its default session in one thread at a time
 _clients: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def _forget_connections() -> None:
     global _making  # noqa: PLW0603 - the only way to give the child another lock
-    _making = threading.Lock()  # another thread of the parent may have held it
+    _making = threading.RLock()  # another thread of the parent may have held it
     # a connection that two processes write to carries answers to the wrong one
     for client in list(_clients):
         client.close()

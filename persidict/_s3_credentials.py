@@ -18,12 +18,12 @@ _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefre
 _CHEAP = ("env", "shared-credentials-file", "config-file")
 _AGAIN_AFTER = 60.0  # seconds until a source is asked again that asks elsewhere itself
 
-_looking = threading.Lock()
+_looking = threading.RLock()
 
 
 def _free_lock() -> None:
     global _looking  # noqa: PLW0603 - the only way to give the child another lock
-    _looking = threading.Lock()  # another thread of the parent may have held it
+    _looking = threading.RLock()  # another thread of the parent may have held it
 
 
 if hasattr(os, "register_at_fork"):

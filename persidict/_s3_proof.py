@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,7 +17,7 @@ from persidict.io_retry import repeated
 
 _NO_VERSION: Final = '"00000000000000000000000000000000"'
 _known: dict[tuple[str, str, str], bool] = {}
-_asking: dict[tuple[str, str, str], threading.Lock] = {}
+_asking: dict[tuple[str, str, str], Any] = {}
 if hasattr(os, "register_at_fork"):
     # another thread may have held one, and is not there to give it back
     os.register_at_fork(after_in_child=_asking.clear)
@@ -31,7 +31,7 @@ def obeys(bucket: Bucket, operation: str, prefix: str) -> bool:
     """
     question = (bucket.endpoint, bucket.name, operation)
     if question not in _known:
-        with _asking.setdefault(question, threading.Lock()):
+        with _asking.setdefault(question, threading.RLock()):
             if question not in _known:
                 _known[question] = is_aws(bucket.endpoint) or repeated(
                     _refuses, bucket, operation, prefix

@@ -149,7 +149,7 @@ class Held:
         self._key = key
         self._claim: Claim | None = claim
         self._beat = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._stop: Callable[[], None] = heart.add(self._renew, TTL / 3)
 
     def release(self) -> None:

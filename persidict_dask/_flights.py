@@ -75,7 +75,7 @@ class _Flights:
 
     def __init__(self) -> None:
         self._landings: dict[Ident, Future[None]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def join(self, ident: Ident) -> tuple[Future[None], bool]:
         """Return what ends with the call, and whether it is ours to run."""
@@ -105,7 +105,8 @@ def is_inside(ident: Ident) -> bool:
 
 
 @contextmanager
-def _being_inside(ident: Ident) -> Iterator[None]:
+def being_inside(ident: Ident) -> Iterator[None]:
+    """Let the call know of itself, where it comes up again further down, or in a finalizer."""
     token = _inside.set(_inside.get() | {ident})
     try:
         yield
@@ -269,8 +270,7 @@ def _carry_out(step: Any, compute: Callable[[], Any], away: Away) -> Any:
     if isinstance(step, Compute):
         away.end(waits=False)  # the task that has got the place may wait for this very call
         try:
-            with _being_inside(step.ident):
-                return compute()
+            return compute()
         except BaseException as error:
             return Failed(error)
     away.begin()
@@ -321,7 +321,7 @@ async def _carried_out(
     if isinstance(step, Join):
         return await asyncio.shield(asyncio.wrap_future(step.landing))
     try:
-        with _being_inside(step.ident):
+        with being_inside(step.ident):
             return await compute()
     except GeneratorExit:  # the coroutine is thrown away
         raise

@@ -22,7 +22,7 @@ from persidict_dask._difference import difference
 from persidict_dask._digest import digest, digest_arguments
 from persidict_dask._errors import ResultMismatchError, UnstableKeyError
 from persidict_dask._explanation import Explanation, hit, miss, unfit
-from persidict_dask._flights import MISSING, Steps, fly, is_inside, steps
+from persidict_dask._flights import MISSING, Steps, being_inside, fly, is_inside, steps
 from persidict_dask._forgetting import forget_all, forget_older
 from persidict_dask._function_code import CODE_DIGITS, FunctionCode
 from persidict_dask._inference import is_inferring
@@ -260,11 +260,14 @@ class PersistedFunction(Generic[P, R]):
     def _fly(self, call: Call) -> Any:
         """Return the result of a call that had none a moment ago."""
         steps = self._steps(call)
-        return self._compute(call) if steps is None else fly(steps, partial(self._compute, call))
+        with being_inside((self._results.place, call.key)):
+            return (
+                self._compute(call) if steps is None else fly(steps, partial(self._compute, call))
+            )
 
     def _steps(self, call: Call) -> Steps | None:
         """How to run the call once among all who want it; `None` if it is not for others to run."""
-        ident = (self._results.place, call.key)
+        ident = self._ident(call)
         if not self._options.single_flight or is_inside(ident):
             return None
         load = partial(self._load, call, again=True)

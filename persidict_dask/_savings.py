@@ -21,7 +21,7 @@ class _Process:
 
     def __init__(self) -> None:
         self.hits: dict[str, dict[Any, Callable[[], Note | None] | None]] = {}
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
 
 
 _process = _Process()

@@ -71,7 +71,7 @@ class _Process:
         self.quarantined: dict[tuple[str, ...], tuple[str, bool, float]] = {}
         self.version = 0
         self.changed: dict[object, int] = {}
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
 
 
 _process = _Process()

@@ -26,12 +26,12 @@ STORES = "stores"
 _KEPT = ("attempts", "wait", "retry_on", "fatal", "deadline")
 _subject = Subject(NonEmptySafeStrTuple(STORES), STORES, {})
 _told: Told[RetryPolicy] = Told()
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def _free_lock() -> None:
     global _lock  # noqa: PLW0603  # the only way to give the child another one
-    _lock = threading.Lock()  # another thread of the parent may have held it
+    _lock = threading.RLock()  # another thread of the parent may have held it
 
 
 if hasattr(os, "register_at_fork"):

@@ -20,7 +20,7 @@ _LONGEST_REST: Final = 300.0
 _NOT_THE_STORES: Final = "_persidict_not_the_stores"
 
 _said: set[tuple[str, str]] = set()
-_saying = threading.Lock()
+_saying = threading.RLock()
 
 
 class Trouble:

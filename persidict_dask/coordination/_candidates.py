@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from contextlib import suppress
 
 from persidict.owners import is_gone
 from persidict_dask.coordination._clock import now
@@ -23,14 +24,16 @@ class Candidates:
     def __init__(self, names: list[str], nearby: int) -> None:
         self._names = names[::-1]
         self._nearby = nearby
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def take(self) -> str | None:
         """Return one of the first, so that those who claim seldom meet."""
         with self._lock:
             if not self._names:
                 return None
-            return self._names.pop(-1 - _random.randrange(min(self._nearby, len(self._names))))
+            with suppress(IndexError):  # a finalizer has taken the last
+                return self._names.pop(-1 - _random.randrange(min(self._nearby, len(self._names))))
+            return None
 
 
 class Busy:

@@ -114,7 +114,7 @@ class Holding:
         self._until = grant.started + ttl
         self._pid = os.getpid()
         self._is_lost = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         circles.hold(grant.holder, who)
         self._stop = renewed(self, ttl)
 

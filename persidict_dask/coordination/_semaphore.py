@@ -32,7 +32,7 @@ class Places(Handle):
         self._record = Record(self._place, self._key)
         self._last_token: int | None = None
         self._holdings: list[tuple[Any, Holding]] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def acquire(self, timeout: Seconds | None = None) -> bool:
         """Wait for a place, and tell whether there was one in time (seconds; `None`: no limit).

@@ -17,7 +17,7 @@ class Silence:
 
     def __init__(self) -> None:
         self._since: dict[Any, tuple[Any, float]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def is_over(self, where: Any, holder: str, told: dict[str, Any]) -> bool:
         """True if the holder is gone, or has told the same for longer than its `ttl`."""
@@ -29,7 +29,7 @@ class Silence:
             known, since = self._since.get(who, (None, 0.0))
             if known != beat:
                 while len(self._since) >= _MOST:
-                    del self._since[next(iter(self._since))]
+                    self._since.pop(next(iter(self._since)), None)
                 self._since[who] = (beat, now())
                 return 0.0
         return now() - since

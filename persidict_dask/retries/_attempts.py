@@ -46,7 +46,7 @@ class Attempts:
         self._record = Record(place, NonEmptySafeStrTuple(ATTEMPTS, subject.key))
         self._me = new_token()
         self._seen = ABSENT
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._pid = os.getpid()
         self._stop: Callable[[], None] = lambda: None
         self._ending: Callable[[Fields], Fields] | None = None

@@ -82,8 +82,8 @@ class View:
         self._untold: list[Event] = []
         self._is_fresh = self._is_away = False
         self._idle = 0
-        self._lock = threading.Lock()
-        self._asking = threading.Lock()
+        self._lock = threading.RLock()
+        self._asking = threading.RLock()
         self._errand = Errand(self._ask, "persidict-breaker")
 
     # What calls ask for

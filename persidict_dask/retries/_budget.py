@@ -108,7 +108,7 @@ class _Local:
         self.account = Account(ratio, window)
         self._ledger = Ledger(self._record, ratio, floor, window)
         self._asking = Errand(self._ask, "persidict-budget")
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._is_sharing = False
         self._pause = window / 20
         self._not_before = 0.0

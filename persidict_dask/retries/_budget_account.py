@@ -51,7 +51,7 @@ class Account:
         self.ends = 0.0
         self._ratio = ratio
         self._slice = window / _SLICES
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._at = 0
         self._looks = self._counted = 0
         self._calls, self._spent = _Slices(), _Slices()

@@ -15,7 +15,7 @@ class Errand:
     def __init__(self, call: Callable[[], None], name: str) -> None:
         self._call = call
         self._name = name
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._under_way: threading.Event | None = None
         self._started = 0.0
 

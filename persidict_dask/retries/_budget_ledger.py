@@ -36,7 +36,7 @@ class Ledger:
         self._seen = ABSENT
         self._looked: float | None = None
         self._pool: tuple[Any, float] = (None, 0.0)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def gives(self) -> bool:

@@ -50,7 +50,7 @@ class _Locals:
 
     def __init__(self) -> None:
         self._all: dict[Any, Any] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def of(self, ident: Any, make: Callable[[], Any]) -> Any:
         """Return the one for this, made when it is asked for first."""
@@ -64,7 +64,7 @@ class _Locals:
 
     def begin(self) -> None:
         """Let all begin anew; handles keep what they have found."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         for each in self._all.values():
             each.begin()
 

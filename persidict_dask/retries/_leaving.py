@@ -45,7 +45,7 @@ class _Leaving:
     def __init__(self) -> None:
         self._workers: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
         self._calls: dict[str, weakref.WeakSet[Leaver]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def attend(self) -> None:
         """Learn of it when the worker that runs this task is closed."""
