@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.hosts.namespaces import enter
+from tests.hosts.namespaces import HAS_CLOCKS, enter
 
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 100.0  # seconds until a test that waits in vain fails
@@ -93,12 +93,13 @@ class Host:
         name: what the host believes that it is called.
         shared: the folder, as the test sees it.
         here: an empty folder that becomes the shared one, for this host alone.
-        clock: seconds by which its monotonic clocks are ahead of those of the test.
+        clock: seconds by which its monotonic clocks are ahead of those of the test, where
+            the kernel lets them.
         as_user: whether it needs no right but that to make user namespaces.
     """
 
     def __init__(self, name: str, shared: Path, here: Path, clock: int, *, as_user: bool) -> None:
-        self.name, self.here, self.clock = name, here, clock
+        self.name, self.here, self.clock = name, here, clock * HAS_CLOCKS
         self._log = here.with_name(f"{here.name}.errors")
         self._control, other = socket.socketpair(type=socket.SOCK_SEQPACKET)
         self._control.settimeout(PATIENCE)

@@ -9,13 +9,13 @@ from functools import cache
 
 ENTER = ["--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
 AS_USER = ["--user", "--map-root-user"]
+HAS_CLOCKS = os.path.exists("/proc/self/ns/time")
 
 
 def enter(clock: int, *, as_user: bool) -> list[str]:
-    """Return the command that runs another in new namespaces, with a clock that is so far ahead."""
+    """Return the command that runs another in new namespaces, and with clocks so far ahead."""
     own_clock = ["--time", "--boottime", str(clock), "--monotonic", str(clock)]
-    has_clocks = os.path.exists("/proc/self/ns/time")
-    return ["unshare", *AS_USER * as_user, *ENTER, *own_clock * has_clocks]
+    return ["unshare", *AS_USER * as_user, *ENTER, *own_clock * HAS_CLOCKS]
 
 
 @cache

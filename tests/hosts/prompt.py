@@ -17,8 +17,11 @@ import persidict_dask.retries._breaker_view as breaker_view
 import persidict_dask.retries._lanes as lanes
 from tests.hosts import stops
 
-SILENCE = 0.3
-"""Seconds after which one of another host is believed dead, wherever it is no argument."""
+SILENCE = 1.0
+"""Seconds after which one of another host is believed dead, wherever that is no argument.
+
+Long enough for those who live to be heard of on a busy machine.
+"""
 
 
 def main(channel: socket.socket, folder: str, prepare: str) -> None:
