@@ -9,7 +9,7 @@ from typing import Any
 from persidict._primitives import ItemPrimitives
 from persidict._retry import medium_pause, short_pause
 from persidict._words import IF_ABSENT, Guard, Item, Stat, etag_of
-from persidict.exceptions import ConcurrencyConflictError, MutationPolicyError
+from persidict.exceptions import ConcurrencyConflictError, refusal
 from persidict.jokers_and_status_flags import (
     ALWAYS_RETRIEVE,
     ANY_ETAG,
@@ -201,9 +201,9 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
         item = self._checked_read(key, failed.actual_etag)
         return failed if item and item.value is VALUE_NOT_RETRIEVED else _seen(False, item)
 
-    def _refuse_change(self) -> None:
+    def _refuse_change(self, key: Any = None) -> None:
         if self.append_only:
-            raise MutationPolicyError("append-only")
+            raise refusal("append-only", self, key)
 
     def _forbids_change_of(self, expected: ETagIfExists) -> bool:
         return self.append_only and expected is not ITEM_NOT_AVAILABLE
@@ -260,7 +260,7 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
                     return _seen(False, item)
                 continue
             if stat is not None:
-                self._refuse_change()
+                self._refuse_change(key)
             # with a guard, what is reported as the etag before is what was replaced
             unguarded = condition is ANY_ETAG and not (self.append_only or self._can_guard())
             guard = None if unguarded else self._guard_over(key, condition, etag_of(stat))
@@ -287,7 +287,7 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
             item = self._seen_before_removal(key, condition, expected, retrieve)
             if not self._is_met(condition, expected, item):
                 return _seen(False, item)
-            self._refuse_change()
+            self._refuse_change(key)
             if item is None:
                 return _seen(True, None)
             if self._remove(key, self._guard_over(key, condition, item.stat.etag)):
@@ -321,7 +321,7 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
             if stat is None or not met:
                 # gone between look and removal: the condition held for another state
                 return _seen(met and attempt == 0, item)
-            self._refuse_change()
+            self._refuse_change(key)
             if self._remove(key, self._guard_over(key, condition, stat.etag)):
                 return _deleted(stat.etag)
         raise AssertionError("unreachable")

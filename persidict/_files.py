@@ -11,13 +11,13 @@ from contextlib import suppress
 
 from persidict._blobs import Blob
 from persidict._buffers import LARGE, Buffer, new_buffer
+from persidict._fences import TEMP_PREFIX
 from persidict._retry import retried
 from persidict._windows import open_for_reading
 from persidict._words import Item, Stat
 from persidict.jokers_and_status_flags import VALUE_NOT_RETRIEVED, ETagIfExists, ETagValue
 from persidict.owners import new_token
 
-TEMP_PREFIX = ".__tmp__"
 ABSENT = (FileNotFoundError, NotADirectoryError)
 _MOST_FOLDERS = 1000  # rounds against others who keep removing the folder as empty
 _COARSEST = 2_000_000_000  # nanoseconds; the times of FAT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import islice
@@ -13,7 +13,8 @@ from typing import TypeVar
 from persidict import io_retry
 from persidict._blobs import Blob, BlobStore, Listed
 from persidict._buffers import Buffer
-from persidict._file_lock import lock_path, locked
+from persidict._fences import NO_ROOM, Overtaken, begun_anew
+from persidict._file_lock import lock_path, locked, removed
 from persidict._files import (
     ABSENT,
     ChangedInPlace,
@@ -28,10 +29,10 @@ from persidict._files import (
     write_temp,
 )
 from persidict._leftovers import remove_if_stale
-from persidict._retry import ATTEMPTS, pause, retried
+from persidict._retry import ATTEMPTS, is_transient, pause, retried
 from persidict._windows import add_long_path_prefix
 from persidict._words import Guard, Stat, etag_of
-from persidict.exceptions import BackendError
+from persidict.exceptions import BackendError, OutcomeUnknownError
 from persidict.io_retry import not_again, repeated
 from persidict.jokers_and_status_flags import ITEM_NOT_AVAILABLE, ETagIfExists
 
@@ -105,6 +106,9 @@ class FolderBlobs(BlobStore):
         return repeated(self._write, path, data, guard)
 
     def _write(self, path: str, data: Buffer, guard: Guard | None) -> Stat | None:
+        return begun_anew(self._written, path, data, guard)
+
+    def _written(self, path: str, data: Buffer, guard: Guard | None) -> Stat | None:
         folder = _folder_of(path)
         temp, new = retried(write_temp, folder, data, durable=self._durable)
         try:
@@ -224,10 +228,6 @@ class FolderBlobs(BlobStore):
                 with suppress(OSError):
                     os.rmdir(folder)
 
-    def _alone(self, path: str, act: Callable[[], T]) -> T:
-        """Return what `act` returns while nobody else replaces or removes the file."""
-        return locked(lock_path(path), self._lock_timeout, act) if self._exact else act()
-
     def _publish(
         self, temp: str, new: os.stat_result, path: str, guard: Guard | None
     ) -> os.stat_result | None:
@@ -237,13 +237,28 @@ class FolderBlobs(BlobStore):
             if inserted is not None:
                 unlink(temp)
                 return new if inserted else None
-        return self._alone(path, lambda: _replace(temp, new, path, guard))
+        if not self._exact:
+            return _replace(temp, new, path, guard)
+        return locked(
+            lock_path(path), self._lock_timeout, lambda at: _replace(at, new, path, guard), temp
+        )
 
     def _remove(self, path: str, guard: Guard | None) -> bool:
         try:
-            return self._alone(path, lambda: _remove(path, guard))
+            return begun_anew(self._removed, path, guard)
         except ABSENT:  # with its folder
             return False
+
+    def _removed(self, path: str, guard: Guard | None) -> bool:
+        if not self._exact:
+            return _remove(path, guard)
+        try:
+            return removed(path, lock_path(path), self._lock_timeout, lambda: _may_go(path, guard))
+        except OSError as error:
+            # a lock needs an inode, and there may be one again when the file is gone
+            if guard is not None or error.errno not in NO_ROOM:
+                raise
+            return _remove(path, None)
 
 
 _folder_of = lru_cache(maxsize=16384)(os.path.dirname)
@@ -268,23 +283,53 @@ def _replace(
     before = look(path)
     if not _allows(guard, before):
         return None
-    new = dated_after(temp, new, before)
     try:
-        retried(os.replace, temp, path)
-    except OSError:
-        # it may have been carried out, and its answer got lost
-        published = look(path)
-        if published is None or stat_of(published) != stat_of(new):
-            raise
+        new = dated_after(temp, new, before)
+        os.replace(temp, path)
+    except OSError as error:
+        _replace_again(error, temp, new, path)
     return new
 
 
+def _replace_again(error: OSError, temp: str, new: os.stat_result, path: str) -> None:
+    """Settle a failure: it may have been carried out, and its answer got lost."""
+    if _is_published(new, path):
+        return
+    if isinstance(error, FileNotFoundError):
+        raise Overtaken from error
+    if not is_transient(error):
+        raise error
+    try:
+        retried(os.replace, temp, path)
+    except OSError as again:
+        if _is_published(new, path):
+            return
+        if not isinstance(again, FileNotFoundError):
+            raise
+        raise OutcomeUnknownError(
+            f"{path} was written, or was not: {error}, and then another writer came in between",
+            backend=FolderBlobs.backend,
+            operation="write",
+        ) from error
+
+
+def _is_published(new: os.stat_result, path: str) -> bool:
+    found = look(path)
+    return found is not None and stat_of(found) == stat_of(new)
+
+
 def _remove(path: str, guard: Guard | None) -> bool:
-    before = look(path)
-    if before is None or not _allows(guard, before):
+    if not _may_go(path, guard):
         return False
-    outlive(before)
     retried(os.unlink, path)
+    return True
+
+
+def _may_go(path: str, guard: Guard | None) -> bool:
+    found = look(path)
+    if found is None or not _allows(guard, found):
+        return False
+    outlive(found)
     return True
 
 

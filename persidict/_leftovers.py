@@ -6,8 +6,9 @@ import os
 import time
 from contextlib import suppress
 
+from persidict._fences import TEMP_PREFIX, cut_off
 from persidict._file_lock import LOCK_PREFIX, break_lock, holder_of
-from persidict._files import TEMP_PREFIX, unlink
+from persidict.exceptions import BackendError
 from persidict.owners import is_gone, is_local
 
 ABANDONED = 24 * 3600.0  # seconds after which what nobody can vouch for counts as left over
@@ -18,11 +19,12 @@ def remove_if_stale(entry: os.DirEntry[str]) -> None:
     """Remove the file if it is a leftover of a process that is gone; failing is no matter."""
     if entry.name.startswith(TEMP_PREFIX):
         if _is_stale(entry, entry.name[len(TEMP_PREFIX) :]):
-            unlink(entry.path)
-    elif entry.name.startswith(LOCK_PREFIX):
-        holder = holder_of(entry.path)
-        if holder and _is_stale(entry, holder):
             with suppress(OSError):
+                cut_off(entry.path)
+    elif entry.name.startswith(LOCK_PREFIX):
+        with suppress(OSError, BackendError):
+            holder = holder_of(entry.path)
+            if holder and _is_stale(entry, holder):
                 break_lock(entry.path, holder, _PATIENCE)
 
 

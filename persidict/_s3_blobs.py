@@ -17,8 +17,10 @@ from persidict._s3_bucket import Bucket, field, incomplete, stat_of
 from persidict._s3_bulk import BulkReader
 from persidict._s3_changes import Change, condition_of, look
 from persidict._s3_errors import advise
-from persidict._s3_proof import obeys, require_conditions
+from persidict._s3_prefix import checked_key
+from persidict._s3_proof import obeys, require_conditions, seems_exact
 from persidict._s3_reads import read
+from persidict._s3_removals import remove_each
 from persidict._s3_writes import Upload, write, write_if
 from persidict._words import Guard, Stat
 from persidict.exceptions import ConcurrencyConflictError
@@ -68,16 +70,19 @@ class S3Blobs(BlobStore):
         self._items_stay = items_stay
         self._bulk = bulk
 
+    def _key(self, name: str) -> str:
+        return checked_key(self.prefix + name)
+
     @property
     def guards_are_exact(self) -> bool:
-        return obeys(self.bucket, "put_object", self.prefix) and self._removals_are_exact()
+        return seems_exact(self.bucket, self.prefix)
 
     def stat(self, name: str) -> Stat | None:
-        found = repeated(look, self.bucket, self.prefix + name)
+        found = repeated(look, self.bucket, self._key(name))
         return None if found is None else found.stat
 
     def read(self, name: str, unless: ETagIfExists = ITEM_NOT_AVAILABLE) -> Blob | None:
-        return repeated(read, self.bucket, self.prefix + name, unless)
+        return repeated(read, self.bucket, self._key(name), unless)
 
     def read_each(self, wanted: Iterable[tuple[T, str, int]]) -> Iterator[tuple[T, Blob | None]]:
         """Read many, several at once."""
@@ -96,14 +101,14 @@ class S3Blobs(BlobStore):
         return self.read(name)
 
     def write(self, name: str, data: Buffer, guard: Guard | None) -> Stat | None:
-        upload = Upload(self.bucket, self.prefix + name, data, self._content_type)
+        upload = Upload(self.bucket, self._key(name), data, self._content_type)
         if guard is None:
             return repeated(write, upload)
         require_conditions(self.bucket, self.prefix)
         return write_if(upload, guard, items_stay=self._items_stay)
 
     def remove(self, name: str, guard: Guard | None) -> bool:
-        key = self.prefix + name
+        key = self._key(name)
         if guard is not None:
             return self._remove_if(key, guard)
         for attempt in range(_ROUNDS):
@@ -158,9 +163,8 @@ class S3Blobs(BlobStore):
 
     def _errors_of_removal(self, keys: list[str]) -> list[dict[str, Any]]:
         """Remove what can be removed now; return the errors about the others."""
-        objects = [{"Key": key} for key in keys]
-        answer = self.bucket.ask("delete_objects", Delete={"Objects": objects, "Quiet": True})
-        return [error for error in answer.get("Errors", []) if error.get("Code") != "NoSuchKey"]
+        errors = remove_each(self.bucket, keys)
+        return [error for error in errors if error.get("Code") != "NoSuchKey"]
 
     def _refusal(self, error: dict[str, Any], left: list[str]) -> ClientError:
         failure = ClientError({"Error": error}, "DeleteObjects")

@@ -8,6 +8,7 @@ from functools import lru_cache
 from itertools import repeat
 from typing import Any, Self
 
+from persidict import shown
 from persidict._blobs import Blob, BlobStore, Listed
 from persidict._codecs import codec_for
 from persidict._item_dict import ItemDict
@@ -176,7 +177,7 @@ class StoredDict(ItemDict[ValueType]):
 
     def _damage(self, key: NonEmptySafeStrTuple, blob: Blob, error: Exception) -> DamagedItemError:
         damage = DamagedItemError(
-            f"the item {key.strings} cannot be decoded: {type(error).__name__}: {error} "
+            f"the item {shown.key(key)} cannot be decoded: {type(error).__name__}: {error} "
             f"(at {self._store.where(self._name(key))})",
             backend=self._store.backend,
             operation="read",

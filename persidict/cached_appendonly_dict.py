@@ -7,7 +7,7 @@ from typing import Any, NoReturn, Self
 
 from persidict._words import IF_ABSENT, Guard, Item, Stat
 from persidict._wrapped_dict import WrappedDict, checked_dict
-from persidict.exceptions import MutationPolicyError
+from persidict.exceptions import refusal
 from persidict.jokers_and_status_flags import (
     ITEM_NOT_AVAILABLE,
     ETagConditionFlag,
@@ -63,13 +63,13 @@ class AppendOnlyDictCached(WrappedDict[ValueType]):
         return super().__getitem__(key)
 
     def __delitem__(self, key: Any) -> NoReturn:
-        raise MutationPolicyError("append-only")
+        raise refusal("append-only", self, key)
 
     def discard_item_if(
         self, key: Any, *, condition: ETagConditionFlag, expected_etag: ETagIfExists
     ) -> NoReturn:
         """Raise `MutationPolicyError`."""
-        raise MutationPolicyError("append-only")
+        raise refusal("append-only", self, key)
 
     def transform_item(
         self,
@@ -79,7 +79,7 @@ class AppendOnlyDictCached(WrappedDict[ValueType]):
         n_retries: int | None = 6,
     ) -> NoReturn:
         """Raise `MutationPolicyError`."""
-        raise MutationPolicyError("append-only")
+        raise refusal("append-only", self, key)
 
     def _read(
         self, key: NonEmptySafeStrTuple, unless: ETagIfExists = ITEM_NOT_AVAILABLE
