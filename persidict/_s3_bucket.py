@@ -363,7 +363,8 @@ def unchanged_stat(error: ClientError, etag: str) -> Stat:
 
 def quoted(etag: str) -> ETagValue:
     """Return an etag with its quotes, which some servers leave out in listings."""
-    return ETagValue(etag if etag.endswith('"') else f'"{etag}"')
+    is_bare = not etag.endswith('"') and not etag.startswith("W/")
+    return ETagValue(f'"{etag}"' if is_bare else etag)
 
 
 def _date_of(answer: Mapping[str, Any], header: str) -> float:

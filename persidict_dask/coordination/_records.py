@@ -10,13 +10,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from persidict import (
+    ALWAYS_RETRIEVE,
     ANY_ETAG,
     ETAG_HAS_CHANGED,
     ETAG_IS_THE_SAME,
     IF_ETAG_CHANGED,
     ITEM_NOT_AVAILABLE,
-    NEVER_RETRIEVE,
     VALUE_NOT_RETRIEVED,
+    ConditionalOperationResult,
     DamagedItemError,
     NonEmptySafeStrTuple,
 )
@@ -75,11 +76,7 @@ class Record:
             expected_etag=known.etag,
             retrieve_value=IF_ETAG_CHANGED,
         )
-        if result.actual_etag is ITEM_NOT_AVAILABLE:
-            return ABSENT
-        if result.new_value is VALUE_NOT_RETRIEVED:
-            return known
-        return Seen(self._parsed(str(result.new_value)), result.actual_etag)
+        return known if result.new_value is VALUE_NOT_RETRIEVED else self._seen(result)
 
     def swap(self, seen: Seen, fields: Fields) -> Seen | None:
         """Replace the version that was seen; `None` if somebody was first. One request."""
@@ -91,36 +88,38 @@ class Record:
         }
         for attempt in range(_TRIES):
             try:
-                etag = self._written(seen, new)
+                result = self._exchanged(seen, new)
             except OutcomeUnknownError:
                 if attempt == _TRIES - 1:
                     raise
+                there = self.read()
             else:
-                if etag is not None:
-                    return Seen(new, etag)
+                if result.condition_was_satisfied:
+                    return Seen(new, result.resulting_etag)
+                there = self._seen(result)
                 if attempt == 0:
-                    return None
-            there = self.read()
+                    # refused: but a server may say that it was too busy, and have done it
+                    return _made(there, new, me)
             if there.etag != seen.etag:
                 return self._made_or_not(there, new, me)
             # not made, or on its way yet: the same again, by the same author
         raise AssertionError("unreachable")
 
-    def _written(self, seen: Seen, new: Fields) -> Any:
-        """Return the etag of the new version; `None` if the condition was false."""
-        result = self._place.records.set_item_if(
+    def _exchanged(self, seen: Seen, new: Fields) -> ConditionalOperationResult[Any]:
+        """Write the new version, or return what is there in its place."""
+        return self._place.records.set_item_if(
             self.key,
             value=json.dumps(new),  # without indents: those are written by Python, not by C
             condition=ETAG_IS_THE_SAME,
             expected_etag=seen.etag,
-            retrieve_value=NEVER_RETRIEVE,
+            retrieve_value=ALWAYS_RETRIEVE,
         )
-        return result.resulting_etag if result.condition_was_satisfied else None
 
     def _made_or_not(self, there: Seen, new: Fields, me: str) -> Seen | None:
         """Find out by a later version whether a change was made whose answer was lost."""
-        if me in there.fields.get("recent", ()):
-            return Seen(new, there.etag) if there.fields == new else Seen(new, _OUTDATED)
+        made = _made(there, new, me)
+        if made is not None:
+            return made
         if there.exists and there.fields.get("serial", 0) - new["serial"] < _REMEMBERED - 1:
             return None
         raise OutcomeUnknownError(
@@ -159,6 +158,11 @@ class Record:
         )
         return bool(result.condition_was_satisfied)
 
+    def _seen(self, result: ConditionalOperationResult[Any]) -> Seen:
+        if result.actual_etag is ITEM_NOT_AVAILABLE:
+            return ABSENT
+        return Seen(self._parsed(str(result.new_value)), result.actual_etag)
+
     def _parsed(self, text: str) -> Fields:
         try:
             fields = json.loads(text)
@@ -172,6 +176,13 @@ class Record:
             operation="read",
             key=self.key,
         )
+
+
+def _made(there: Seen, new: Fields, me: str) -> Seen | None:
+    """Return the version that was made, if a later one names its author."""
+    if me not in there.fields.get("recent", ()):
+        return None
+    return Seen(new, there.etag if there.fields == new else _OUTDATED)
 
 
 _OUTDATED = "\x00outdated"

@@ -578,7 +578,7 @@ def test_what_cannot_be_removed_for_good(
 
 # -- etags that name no version ---------------------------------------------------------------
 
-WEAK = {"weak": r'W/"\1"', "empty": '""', "constant": 'W/"0"', "nothing": ""}
+WEAK = {"weak": r'W/"\1"', "bare": r"W/\1", "empty": '""', "constant": 'W/"0"', "nothing": ""}
 
 
 @pytest.fixture(params=WEAK.values(), ids=WEAK.keys())
@@ -685,6 +685,24 @@ def test_a_large_value_under_such_an_etag(weak: Line) -> None:
 
     weak.proxy.decide = decide
     assert d["k"] == b"new" * (1 << 20)
+
+
+def test_a_server_that_does_not_know_its_own_etags(line: Line, pauses: list[float]) -> None:
+    """As one behind a proxy that marks what it compresses: each condition is unmet."""
+    d = line.open()
+    always(line, Edited(with_etags(r'"\1-gzip"')), "GET", "PUT", "HEAD")
+    d["k"] = 1
+    given: list[int] = []
+    with pytest.raises(ConcurrencyConflictError) as caught:
+        d.transform_item("k", transformer=lambda v: given.append(v) or 2, n_retries=2)
+    assert (caught.value.attempts, given) == (3, [1, 1, 1])
+    with pytest.raises(ConcurrencyConflictError):
+        d.set_item_if("k", value=2, condition=ETAG_HAS_CHANGED, expected_etag='"other"')
+    with pytest.raises(ConcurrencyConflictError):
+        d.discard("k")
+    assert len(pauses) < len(line.proxy.requests) <= 450
+    assert len(pauses) > 190
+    assert line.rival["k"] == 1
 
 
 def test_a_rival_that_never_rests_is_waited_for(line: Line, pauses: list[float]) -> None:
