@@ -11,19 +11,28 @@ from contextlib import suppress
 
 from persidict._blobs import Blob
 from persidict._buffers import LARGE, Buffer, new_buffer
-from persidict._retry import retried
+from persidict._file_system import (
+    file_system_at,
+    file_system_of,
+    hard_links_work,
+    refreshed,
+)
+from persidict._retry import reopened, retried
+from persidict._temporary import (
+    ABSENT,
+    Temporary,
+    discard,
+    forget,
+    new_temporary,
+    remove_interrupted,
+)
 from persidict._windows import open_for_reading
 from persidict._words import Item, Stat
+from persidict.exceptions import BackendError
 from persidict.jokers_and_status_flags import VALUE_NOT_RETRIEVED, ETagIfExists, ETagValue
-from persidict.owners import new_token
 
-TEMP_PREFIX = ".__tmp__"
-ABSENT = (FileNotFoundError, NotADirectoryError)
 _MOST_FOLDERS = 1000  # rounds against others who keep removing the folder as empty
 _COARSEST = 2_000_000_000  # nanoseconds; the times of FAT
-_NO_HARD_LINKS = frozenset(
-    {errno.EPERM, errno.ENOSYS, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}
-)
 _NEW_FILE = (
     os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 )
@@ -33,38 +42,139 @@ class ChangedInPlace(Exception):  # noqa: N818  # a signal, not an error
     """The bytes that were read may belong to two versions."""
 
 
-def stat_of(found: os.stat_result) -> Stat:
+def stat_of(found: os.stat_result, path: str) -> Stat:
     """Return etag and timestamp of a file that was looked at."""
-    etag = f"{found.st_mtime_ns}:{found.st_size}:{found.st_ino}"
+    etag = f"{found.st_mtime_ns}:{found.st_size}"
+    if file_system_of(found, path).real_inodes:
+        etag += f":{found.st_ino}"
     return Stat(ETagValue(etag), found.st_mtime)
 
 
 def look(path: str) -> os.stat_result | None:
-    """Look at a file; `None` if there is no regular one."""
+    """Look at a file; `None` if there is none."""
+    found: os.stat_result | None
     try:
-        found = retried(os.stat, path)
+        found = reopened(os.stat, path)
+        system = file_system_of(found, path)
     except ABSENT:
-        return None
-    return found if stat_modes.S_ISREG(found.st_mode) else None
+        found = None
+        system = file_system_at(os.path.dirname(path))
+    if not system.exact_names:
+        found = reopened(_look_closely, path)
+    return found if found is not None and _is_file(found, path) else None
 
 
-def read_file(path: str, unless: ETagIfExists) -> Blob | None:
-    """Return bytes and version of a file, from one descriptor; no bytes if the etag is `unless`."""
+def _look_closely(path: str) -> os.stat_result | None:
+    """Look at a file as it is opened, which asks the server where `stat` asks a memory."""
     try:
-        fd = open_for_reading(path)
-    except ABSENT:
+        fd = _open(path)
+    except PermissionError:  # it may be looked at all the same
+        return os.stat(path)
+    if fd is None:
         return None
     try:
-        return _read_descriptor(fd, unless)
+        return refreshed(fd)
     finally:
         os.close(fd)
 
 
-def _read_descriptor(fd: int, unless: ETagIfExists) -> Blob | None:
-    found = os.fstat(fd)
-    if not stat_modes.S_ISREG(found.st_mode):
+def _open(path: str) -> int | None:
+    """Open a file for reading; `None` if there is none, also in a second look at the folder."""
+    try:
+        return open_for_reading(path)
+    except ABSENT:
+        folder = os.path.dirname(path)
+        system = file_system_at(folder)
+        if system.exact_names or system.is_fuse:  # FUSE asks its program each time
+            return None
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            refuse_if_taken(path)  # by a socket
+        raise
+    try:
+        _refresh_names(folder)
+        return open_for_reading(path)
+    except ABSENT:
         return None
-    stat = stat_of(found)
+
+
+def _refresh_names(folder: str) -> None:
+    """Let the system ask the server which names are new in a folder.
+
+    Opening it is enough on NFS 4.2, not on NFS 3.
+    """
+    with os.scandir(folder) as names:
+        next(names, None)
+
+
+def _is_file(found: os.stat_result, path: str) -> bool:
+    """Tell files from folders, which are made for keys; anything else is an error."""
+    if stat_modes.S_ISREG(found.st_mode):
+        return True
+    if stat_modes.S_ISDIR(found.st_mode):
+        return False
+    raise _taken(path, found)
+
+
+def refuse_if_taken(path: str) -> None:
+    """Raise if the name of an item is that of something else, under which nothing is stored."""
+    try:
+        found = os.lstat(path)
+        if stat_modes.S_ISLNK(found.st_mode):
+            with suppress(FileNotFoundError):
+                found = os.stat(path)
+    except ABSENT:
+        return
+    if not stat_modes.S_ISREG(found.st_mode):
+        raise _taken(path, found)
+
+
+_KINDS = (
+    (stat_modes.S_ISDIR, "a folder"),
+    (stat_modes.S_ISFIFO, "a FIFO"),
+    (stat_modes.S_ISSOCK, "a socket"),
+    (stat_modes.S_ISLNK, "a symbolic link that leads nowhere"),
+)
+
+
+def _taken(path: str, found: os.stat_result) -> BackendError:
+    kind = next((what for is_one, what in _KINDS if is_one(found.st_mode)), "a device")
+    return BackendError(
+        f"{path} is {kind}, where an item would be a file: remove or rename it",
+        backend="filesystem",
+        operation="open",
+    )
+
+
+def read_file(path: str, unless: ETagIfExists, before: os.stat_result | None = None) -> Blob | None:
+    """Return bytes and version of a file, from one descriptor; no bytes if the etag is `unless`.
+
+    FUSE may tell of a descriptor what is true of its name. Who looks `before`, and finds the same
+    version when the file is open, has opened that version.
+    """
+    fd = _open(path)
+    if fd is None:
+        return None
+    try:
+        found = os.fstat(fd)
+        system = file_system_of(found, path)
+        if not system.exact_names:
+            found = refreshed(fd)
+        if not system.is_fuse or (before and stat_of(before, path) == stat_of(found, path)):
+            return _read_descriptor(fd, found, path, unless)
+    finally:
+        os.close(fd)
+    if before:
+        raise ChangedInPlace
+    return read_file(path, unless, found)
+
+
+def _read_descriptor(
+    fd: int, found: os.stat_result, path: str, unless: ETagIfExists
+) -> Blob | None:
+    if not _is_file(found, path):
+        return None
+    stat = stat_of(found, path)
     if stat.etag == unless:
         return Item(VALUE_NOT_RETRIEVED, stat)
     data = _read_all(fd, found.st_size)
@@ -98,8 +208,9 @@ def _read_large(fd: int, size: int) -> Buffer:
     return buffer
 
 
-def write_temp(folder: str, data: Buffer, *, durable: bool) -> tuple[str, os.stat_result]:
+def write_temp(folder: str, data: Buffer, *, durable: bool) -> tuple[Temporary, os.stat_result]:
     """Write a new temporary file, through to the disk if it shall be `durable`."""
+    remove_interrupted()
     temp, fd, changed = _open_temp(folder)
     try:
         try:
@@ -113,23 +224,26 @@ def write_temp(folder: str, data: Buffer, *, durable: bool) -> tuple[str, os.sta
         finally:
             os.close(fd)
     except BaseException:
-        unlink(temp)
+        discard(temp)
         raise
     return temp, written
 
 
-def _open_temp(folder: str) -> tuple[str, int, set[str]]:
+def _open_temp(folder: str) -> tuple[Temporary, int, set[str]]:
     """Create a temporary file, and missing folders; return the folders that were changed, too.
 
     The umask decides the modes.
     """
-    temp = f"{folder}{os.sep}{TEMP_PREFIX}{new_token()}"
+    temp = new_temporary(folder)
     changed: set[str] = set()
     for _ in range(_MOST_FOLDERS):
         try:
             return temp, os.open(temp, _NEW_FILE, 0o666), changed
         except FileNotFoundError:
             _make_folder(folder, changed)
+        except OSError:
+            forget(temp)
+            raise
     raise FileNotFoundError(errno.ENOENT, "the folder keeps disappearing", folder)
 
 
@@ -203,6 +317,7 @@ def link(source: str, target: str) -> bool | None:
         if os.stat(source).st_nlink > 1:
             return True
         if isinstance(error, FileExistsError):
+            refuse_if_taken(target)
             return False
         raise
 
@@ -210,9 +325,11 @@ def link(source: str, target: str) -> bool | None:
 def _link(source: str, target: str) -> bool | None:
     try:
         os.link(source, target)
-    except OSError as error:
-        # not left to the retries, who take "not permitted" for something that passes
-        if error.errno not in _NO_HARD_LINKS:
+    except (FileExistsError, *ABSENT):
+        raise
+    except OSError:
+        # some file systems say "not permitted" or "failed" where there are no links at all
+        if os.stat(source).st_nlink > 1 or hard_links_work(os.path.dirname(target)):
             raise
         return None
     return True

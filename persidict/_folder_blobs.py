@@ -14,21 +14,22 @@ from persidict import io_retry
 from persidict._blobs import Blob, BlobStore, Listed
 from persidict._buffers import Buffer
 from persidict._file_lock import lock_path, locked
+from persidict._file_system import FileSystem, file_system_at, with_links
 from persidict._files import (
-    ABSENT,
     ChangedInPlace,
     dated_after,
     link,
     look,
     outlive,
     read_file,
+    refuse_if_taken,
     stat_of,
     sync_directory,
-    unlink,
     write_temp,
 )
 from persidict._leftovers import remove_if_stale
-from persidict._retry import ATTEMPTS, pause, retried
+from persidict._retry import reopened, retried, short_pause
+from persidict._temporary import ABSENT, Temporary, discard, forget, remove_interrupted
 from persidict._windows import add_long_path_prefix
 from persidict._words import Guard, Stat, etag_of
 from persidict.exceptions import BackendError
@@ -40,6 +41,7 @@ T = TypeVar("T")
 _LONGEST_NAME = 255
 _SLASH = os.sep == "/"
 _BATCH = 1000  # names that are listed ahead
+_MOST_READS = 12  # of a file that keeps changing while it is read
 DEFAULT_LOCK_TIMEOUT = 60.0  # seconds
 
 
@@ -90,7 +92,7 @@ class FolderBlobs(BlobStore):
     def stat(self, name: str) -> Stat | None:
         path = self.where(name)
         found = look(path) if io_retry.runner is None or self.is_cache else repeated(look, path)
-        return None if found is None else stat_of(found)
+        return None if found is None else stat_of(found, path)
 
     def read(self, name: str, unless: ETagIfExists = ITEM_NOT_AVAILABLE) -> Blob | None:
         path = self.where(name)
@@ -111,14 +113,14 @@ class FolderBlobs(BlobStore):
             published = self._publish(temp, new, path, guard)
         except BaseException as error:
             _tell_if_published(temp, guard, error)
-            unlink(temp)
+            discard(temp)
             raise
         if published is None:
-            unlink(temp)
+            discard(temp)
             return None
         if self._durable:
             sync_directory(folder)
-        return stat_of(published)
+        return stat_of(published, path)
 
     def write_dated(self, name: str, data: Buffer, mtime_ns: int, *, over: bool = True) -> None:
         """Write, over whatever is there unless told otherwise, with a time, in a single step."""
@@ -128,10 +130,11 @@ class FolderBlobs(BlobStore):
             os.utime(temp, ns=(mtime_ns, mtime_ns))
             if over or link(temp, path) is None:
                 retried(os.replace, temp, path)
+                forget(temp)
             else:
-                unlink(temp)
+                discard(temp)
         except BaseException:
-            unlink(temp)
+            discard(temp)
             raise
 
     def remove(self, name: str, guard: Guard | None) -> bool:
@@ -229,13 +232,13 @@ class FolderBlobs(BlobStore):
         return locked(lock_path(path), self._lock_timeout, act) if self._exact else act()
 
     def _publish(
-        self, temp: str, new: os.stat_result, path: str, guard: Guard | None
+        self, temp: Temporary, new: os.stat_result, path: str, guard: Guard | None
     ) -> os.stat_result | None:
         """Give the temporary file its name; `None` if the guard forbids it."""
         if guard is not None and guard.expected is ITEM_NOT_AVAILABLE:
             inserted = link(temp, path)
             if inserted is not None:
-                unlink(temp)
+                discard(temp)
                 return new if inserted else None
         return self._alone(path, lambda: _replace(temp, new, path, guard))
 
@@ -250,11 +253,11 @@ _folder_of = lru_cache(maxsize=16384)(os.path.dirname)
 
 
 def _read(path: str, unless: ETagIfExists) -> Blob | None:
-    for attempt in range(ATTEMPTS):
+    for attempt in range(_MOST_READS):
         try:
-            return retried(read_file, path, unless)
+            return reopened(read_file, path, unless)
         except ChangedInPlace:
-            pause(attempt)
+            short_pause(attempt)
     raise BackendError(
         f"{path} kept changing in place while it was read",
         backend=FolderBlobs.backend,
@@ -263,10 +266,10 @@ def _read(path: str, unless: ETagIfExists) -> Blob | None:
 
 
 def _replace(
-    temp: str, new: os.stat_result, path: str, guard: Guard | None
+    temp: Temporary, new: os.stat_result, path: str, guard: Guard | None
 ) -> os.stat_result | None:
     before = look(path)
-    if not _allows(guard, before):
+    if not _allows(guard, before, path):
         return None
     new = dated_after(temp, new, before)
     try:
@@ -274,22 +277,24 @@ def _replace(
     except OSError:
         # it may have been carried out, and its answer got lost
         published = look(path)
-        if published is None or stat_of(published) != stat_of(new):
+        if published is None or stat_of(published, path) != stat_of(new, path):
+            refuse_if_taken(path)
             raise
+    forget(temp)
     return new
 
 
 def _remove(path: str, guard: Guard | None) -> bool:
     before = look(path)
-    if before is None or not _allows(guard, before):
+    if before is None or not _allows(guard, before, path):
         return False
     outlive(before)
     retried(os.unlink, path)
     return True
 
 
-def _allows(guard: Guard | None, found: os.stat_result | None) -> bool:
-    return guard is None or guard.holds(etag_of(None if found is None else stat_of(found)))
+def _allows(guard: Guard | None, found: os.stat_result | None, path: str) -> bool:
+    return guard is None or guard.holds(etag_of(None if found is None else stat_of(found, path)))
 
 
 def _tell_if_published(temp: str, guard: Guard | None, error: BaseException) -> None:
@@ -315,7 +320,7 @@ def _tell_unless_there(path: str, found: os.stat_result, error: OSError) -> None
         return
     with suppress(OSError):
         now = look(path)
-        if now is not None and stat_of(now) == stat_of(found):
+        if now is not None and stat_of(now, path) == stat_of(found, path):
             return
     not_again(error, "the file was removed, or may have been")
 

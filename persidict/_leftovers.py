@@ -7,7 +7,8 @@ import time
 from contextlib import suppress
 
 from persidict._file_lock import LOCK_PREFIX, break_lock, holder_of
-from persidict._files import TEMP_PREFIX, unlink
+from persidict._files import unlink
+from persidict._temporary import TEMP_PREFIX
 from persidict.owners import is_gone, is_local
 
 ABANDONED = 24 * 3600.0  # seconds after which what nobody can vouch for counts as left over

@@ -6,6 +6,9 @@ import os
 
 _LONG = "\\\\?\\"
 _LONG_UNC = "\\\\?\\UNC\\"
+_FOR_READING = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY")
+)
 
 
 def add_long_path_prefix(path: str) -> str:
@@ -23,10 +26,13 @@ def drop_long_path_prefix(path: str) -> str:
 
 
 def open_for_reading(path: str) -> int:
-    """Return a descriptor that does not stand in the way of writers who replace the file."""
+    """Return a descriptor that does not stand in the way of writers who replace the file.
+
+    Whatever has the name: for a FIFO, this does not wait for its other end.
+    """
     if os.name == "nt":
         return _open_shared(path)
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    return os.open(path, _FOR_READING)
 
 
 def _open_shared(path: str) -> int:
