@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache, partial
@@ -27,14 +28,16 @@ from persidict._files import (
     sync_directory,
     write_temp,
 )
+from persidict._foreign import is_apple_double
 from persidict._leftovers import remove_if_stale
 from persidict._retry import reopened, retried, short_pause
-from persidict._temporary import ABSENT, Temporary, discard, forget, remove_interrupted
+from persidict._temporary import ABSENT, discard, forget, remove_interrupted
 from persidict._windows import add_long_path_prefix
 from persidict._words import Guard, Stat, etag_of
 from persidict.exceptions import BackendError
 from persidict.io_retry import not_again, repeated
 from persidict.jokers_and_status_flags import ITEM_NOT_AVAILABLE, ETagIfExists
+from persidict.safe_chars import contains_unsafe_chars
 
 T = TypeVar("T")
 
@@ -62,6 +65,7 @@ class FolderBlobs(BlobStore):
 
     backend = "filesystem"
     stat_is_cheap = True
+    has_visitors = True
     is_cache = False
     """True if an operation that fails is as good as done: then it is not repeated."""
 
@@ -118,6 +122,7 @@ class FolderBlobs(BlobStore):
         if published is None:
             discard(temp)
             return None
+        forget(temp)
         if self._durable:
             sync_directory(folder)
         return stat_of(published, path)
@@ -165,8 +170,14 @@ class FolderBlobs(BlobStore):
             for folder in {_folder_of(path) for path in paths}:
                 sync_directory(folder)
 
+    @property
+    def file_system(self) -> FileSystem:
+        """What the file system of the folder can do; it tries links out, once in a process."""
+        return with_links(self.root)
+
     def scan(self, suffix: str, *, stats: bool) -> Iterator[Listed]:
         """Yield names in batches; what killed processes have left over is removed on the way."""
+        remove_interrupted()
         folders = [""]
         while folders:
             folder = folders.pop()
@@ -180,15 +191,30 @@ class FolderBlobs(BlobStore):
     def _stems(self, folder: str, suffix: str, folders: list[str]) -> Iterator[str]:
         """Yield the names in a folder without the suffix; note the folders in it."""
         cut = -len(suffix) or None
-        once = io_retry.runner is None or self.is_cache
-        for entry in (_entries if once else _entries_again)(self._base + folder):
+        for entry in self._entries(self._base + folder):
             name = entry.name
             if entry.is_dir(follow_symlinks=False):
-                folders.append(f"{folder}{name}/")
+                if not contains_unsafe_chars(name):  # else it holds no keys
+                    folders.append(f"{folder}{name}/")
             elif not name.endswith(suffix):
                 remove_if_stale(entry)
-            elif entry.is_file(follow_symlinks=False) or _leads_to_file(entry):
+            elif (entry.is_file(follow_symlinks=False) or _leads_to_file(entry)) and not (
+                name[0] == "." and is_apple_double(name, entry.path)
+            ):
                 yield name[:cut]
+
+    def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
+        """Yield what is in a folder; nothing, and a warning, if it may not be read."""
+        once = io_retry.runner is None or self.is_cache
+        plain = once and file_system_at(self.root).exact_names
+        try:
+            yield from _entries(folder) if plain else _entries_again(folder, once)
+        except PermissionError as error:
+            if folder == self._base:
+                raise
+            warnings.warn(
+                f"a folder is left out with all items in it: {error}", RuntimeWarning, stacklevel=2
+            )
 
     def _looked_at(self, listed: Listed, suffix: str) -> Listed:
         folder, stems = listed.folder, listed.stems
@@ -232,7 +258,7 @@ class FolderBlobs(BlobStore):
         return locked(lock_path(path), self._lock_timeout, act) if self._exact else act()
 
     def _publish(
-        self, temp: Temporary, new: os.stat_result, path: str, guard: Guard | None
+        self, temp: str, new: os.stat_result, path: str, guard: Guard | None
     ) -> os.stat_result | None:
         """Give the temporary file its name; `None` if the guard forbids it."""
         if guard is not None and guard.expected is ITEM_NOT_AVAILABLE:
@@ -266,7 +292,7 @@ def _read(path: str, unless: ETagIfExists) -> Blob | None:
 
 
 def _replace(
-    temp: Temporary, new: os.stat_result, path: str, guard: Guard | None
+    temp: str, new: os.stat_result, path: str, guard: Guard | None
 ) -> os.stat_result | None:
     before = look(path)
     if not _allows(guard, before, path):
@@ -280,7 +306,6 @@ def _replace(
         if published is None or stat_of(published, path) != stat_of(new, path):
             refuse_if_taken(path)
             raise
-    forget(temp)
     return new
 
 
@@ -338,20 +363,21 @@ def _leads_to_file(entry: os.DirEntry[str]) -> bool:
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
-    """Yield what is in a folder; nothing if it vanished or may not be read."""
+    """Yield what is in a folder; nothing if it vanished."""
     try:
         entries = os.scandir(folder)
-    except (*ABSENT, PermissionError):
+    except ABSENT:
         return
     with entries:
         yield from entries
 
 
-def _entries_again(folder: str) -> Iterator[os.DirEntry[str]]:
+def _entries_again(folder: str, once: bool) -> Iterator[os.DirEntry[str]]:
     """Do the same, from the beginning again after a failure, and yield nothing twice."""
     listing = _Listing(folder)
-    while batch := repeated(listing.batch):
-        yield from batch
+    batch = partial(reopened, listing.batch) if once else partial(repeated, listing.batch)
+    while entries := batch():
+        yield from entries
 
 
 class _Listing:

@@ -17,12 +17,14 @@ _PATIENCE = 1.0  # seconds for somebody else who breaks the same lock
 
 def remove_if_stale(entry: os.DirEntry[str]) -> None:
     """Remove the file if it is a leftover of a process that is gone; failing is no matter."""
+    if not entry.name.isascii():
+        return
     if entry.name.startswith(TEMP_PREFIX):
         if _is_stale(entry, entry.name[len(TEMP_PREFIX) :]):
             unlink(entry.path)
     elif entry.name.startswith(LOCK_PREFIX):
         holder = holder_of(entry.path)
-        if holder and _is_stale(entry, holder):
+        if holder.isascii() and holder and _is_stale(entry, holder):
             with suppress(OSError):
                 break_lock(entry.path, holder, _PATIENCE)
 
