@@ -51,6 +51,14 @@ class FileSystem(NamedTuple):
         """True if a program serves it, which may know files by nothing but their names."""
         return self.kind.partition(".")[0] == "fuse"
 
+    @property
+    def oddities(self) -> str:
+        """In a few words what is otherwise on a disk of this machine; nothing if nothing is."""
+        names = "names are remembered" if self.kind else "names may be remembered"
+        odd = [] if self.exact_names else [names]
+        odd += [] if self.real_inodes else ["made-up inodes"]
+        return f"{self.kind or 'unknown file system'}: {', '.join(odd)}" if odd else ""
+
 
 _known: dict[int, FileSystem] = {}  # by device
 _works: dict[tuple[str, int], bool] = {}  # by trial and device
@@ -94,8 +102,8 @@ def _probed(folder: str, device: int) -> FileSystem:
     _known[device] = probed = FileSystem(
         kind, exact_names=kind in _EXACT.split(), real_inodes=_has_inodes(kind, options)
     )
-    if not (probed.exact_names and probed.real_inodes):
-        _log(f"{folder} is on {kind or 'an unknown file system'}: {_said_of(probed)}")
+    if probed.oddities:
+        _log(f"{folder} is on {probed.oddities}")
     return probed
 
 
@@ -104,18 +112,6 @@ def _has_inodes(kind: str, options: str) -> bool:
         return kind.removeprefix("fuse.") in _FUSE_WITH_INODES.split()
     # SMB servers may tell numbers of their own
     return kind not in _WITHOUT_INODES.split() or ",serverino" in options
-
-
-def _said_of(known: FileSystem) -> str:
-    names = "names are exact" if known.exact_names else "absent names are looked at twice"
-    return f"{names}, etags have {'' if known.real_inodes else 'no '}inodes"
-
-
-def describe(known: FileSystem) -> str:
-    """Return in a few words what differs from an ordinary disk; nothing if nothing does."""
-    if known.exact_names and known.real_inodes:
-        return ""
-    return f"{known.kind or 'unknown file system'}: {_said_of(known)}"
 
 
 def _mount_of(folder: str) -> tuple[str, str]:

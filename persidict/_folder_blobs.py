@@ -172,8 +172,11 @@ class FolderBlobs(BlobStore):
 
     @property
     def file_system(self) -> FileSystem:
-        """What the file system of the folder can do; it tries links out, once in a process."""
         return with_links(self.root)
+
+    @property
+    def oddities(self) -> str:
+        return file_system_at(self.root).oddities
 
     def scan(self, suffix: str, *, stats: bool) -> Iterator[Listed]:
         """Yield names in batches; what killed processes have left over is removed on the way."""

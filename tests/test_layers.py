@@ -12,7 +12,8 @@ from tests.ids import stable
 ROOT = pathlib.Path(__file__).parent.parent
 LEVELS = """
 jokers_and_status_flags exceptions safe_chars _words
-safe_str_tuple safe_str_tuple_signing _foreign _retry io_retry _windows _buffers reducers _array_pickles
+safe_str_tuple safe_str_tuple_signing _foreign
+_retry io_retry _windows _buffers reducers _array_pickles
 _codecs
 _json_pandas
 _blobs owners _temporary _file_system _file_lock _files _leftovers _folder_blobs
