@@ -92,17 +92,28 @@ def _open(path: str) -> int | None:
             refuse_if_taken(path)  # by a socket
         raise
     try:
-        _refresh_names(folder)
+        refresh_names(folder)
         return open_for_reading(path)
     except ABSENT:
         return None
 
 
-def _refresh_names(folder: str) -> None:
-    """Let the system ask the server which names are new in a folder.
+def refresh_names(folder: str) -> None:
+    """Let the system ask the server which names are new in a folder, which may be new itself.
 
     Opening it is enough on NFS 4.2, not on NFS 3.
     """
+    try:
+        _begin_to_list(folder)
+    except ABSENT:
+        above = os.path.dirname(folder)
+        if above == folder:
+            raise
+        refresh_names(above)
+        _begin_to_list(folder)
+
+
+def _begin_to_list(folder: str) -> None:
     with os.scandir(folder) as names:
         next(names, None)
 

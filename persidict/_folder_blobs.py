@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from persidict import io_retry
 from persidict._blobs import Blob, BlobStore, Listed
@@ -23,6 +23,7 @@ from persidict._files import (
     look,
     outlive,
     read_file,
+    refresh_names,
     refuse_if_taken,
     stat_of,
     sync_directory,
@@ -368,11 +369,21 @@ def _leads_to_file(entry: os.DirEntry[str]) -> bool:
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
     """Yield what is in a folder; nothing if it vanished."""
     try:
-        entries = os.scandir(folder)
+        entries = _listing(folder)
     except ABSENT:
         return
     with entries:
         yield from entries
+
+
+def _listing(folder: str) -> Any:
+    try:
+        return os.scandir(folder)
+    except ABSENT:
+        if file_system_at(folder).exact_names:
+            raise
+        refresh_names(folder)
+        return os.scandir(folder)
 
 
 def _entries_again(folder: str, once: bool) -> Iterator[os.DirEntry[str]]:

@@ -7,6 +7,8 @@ import pytest
 
 from persidict import _file_system
 
+CALLS = "stat lstat open scandir replace unlink link symlink mkdir".split()
+
 
 @pytest.fixture
 def pretend(monkeypatch):
@@ -36,8 +38,17 @@ class Remembering:
         self.folder = str(folder)
         self.is_away = False
         self.names = {}  # path to what `stat` found, or `None`
-        self.asked = []
-        for name in ("stat", "lstat", "open", "scandir", "replace", "unlink", "link", "symlink"):
+        for name in (
+            "stat",
+            "lstat",
+            "open",
+            "scandir",
+            "replace",
+            "unlink",
+            "link",
+            "symlink",
+            "mkdir",
+        ):
             monkeypatch.setattr(os, name, self._wrapped(name, getattr(os, name)))
 
     def __enter__(self):
@@ -57,33 +68,38 @@ class Remembering:
 
         return call
 
-    def stat(self, original, path, **kwargs):
+    def _walk(self, path):
+        """Go the way to a path by what is remembered, and remember what is on it."""
+        if len(path) > len(self.folder):
+            self._walk(os.path.dirname(path))
         if path not in self.names:
             self.names[path] = self._looked(path)
         if self.names[path] is None:
             raise FileNotFoundError(errno.ENOENT, "remembered", path)
+
+    def stat(self, original, path, **kwargs):
+        self._walk(path)
         return self.names[path]
 
     lstat = stat
 
     def open(self, original, path, flags, *args, **kwargs):
-        if self.names.get(path, 1) is None and not flags & os.O_CREAT:
-            raise FileNotFoundError(errno.ENOENT, "remembered", path)
+        self._walk(os.path.dirname(path) if flags & os.O_CREAT else path)
         try:
             return original(path, flags, *args, **kwargs)
         finally:
             self.names[path] = self._looked(path)
 
     def scandir(self, original, path):
-        self.asked.append(path)
+        self._walk(path.rstrip("/"))
         for name, found in list(self.names.items()):
             if found is None and os.path.dirname(name) == path.rstrip("/"):
                 del self.names[name]
         return original(path)
 
-    def _changing(self, original, *paths):
+    def _changing(self, original, *paths, **kwargs):
         try:
-            return original(*paths)
+            return original(*paths, **kwargs)
         finally:
             for path in paths:
                 self.names.pop(path, None)

@@ -82,6 +82,17 @@ def test_what_was_there_and_is_removed_elsewhere_is_not_seen(network, d, look):
     assert look(d) in (None, False, "mine", ITEM_NOT_AVAILABLE)
 
 
+def test_folders_that_were_absent_and_are_made_elsewhere_are_seen(network, d):
+    assert d.get(("f", "g", "h", "k")) is None
+    assert len(d.get_subdict(("x", "y"))) == 0
+    with network.elsewhere():
+        d["f", "g", "h", "k"] = d["f", "k"] = 1
+    assert d["f", "g", "h", "k"] == 1
+    with network.elsewhere():
+        d["x", "y", "k"] = 1
+    assert len(d.get_subdict(("x", "y"))) == 1
+
+
 def test_versions_that_are_made_elsewhere_are_seen(network, d):
     d["a"] = 1
     before = d.etag("a"), d.timestamp("a")
