@@ -60,6 +60,9 @@ class FileSystem(NamedTuple):
         return f"{self.kind or 'unknown file system'}: {', '.join(odd)}" if odd else ""
 
 
+ordinary: set[int] = set()
+"""Devices that are known to have exact names and real inodes, for what has no time to ask more."""
+
 _known: dict[int, FileSystem] = {}  # by device
 _works: dict[tuple[str, int], bool] = {}  # by trial and device
 
@@ -104,6 +107,8 @@ def _probed(folder: str, device: int) -> FileSystem:
     )
     if probed.oddities:
         _log(f"{folder} is on {probed.oddities}")
+    else:
+        ordinary.add(device)
     return probed
 
 

@@ -8,6 +8,7 @@ import stat as stat_modes
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 
 from persidict._blobs import Blob
 from persidict._buffers import LARGE, Buffer, new_buffer
@@ -15,6 +16,7 @@ from persidict._file_system import (
     file_system_at,
     file_system_of,
     hard_links_work,
+    ordinary,
     refreshed,
 )
 from persidict._retry import reopened, retried
@@ -26,7 +28,7 @@ from persidict._temporary import (
     new_temporary,
     remove_interrupted,
 )
-from persidict._windows import open_for_reading
+from persidict._windows import close_all, open_for_reading, open_into
 from persidict._words import Item, Stat
 from persidict.exceptions import BackendError
 from persidict.jokers_and_status_flags import VALUE_NOT_RETRIEVED, ETagIfExists, ETagValue
@@ -38,6 +40,9 @@ _NEW_FILE = (
 )
 
 
+folder_of = lru_cache(maxsize=16384)(os.path.dirname)
+
+
 class ChangedInPlace(Exception):  # noqa: N818  # a signal, not an error
     """The bytes that were read may belong to two versions."""
 
@@ -45,57 +50,64 @@ class ChangedInPlace(Exception):  # noqa: N818  # a signal, not an error
 def stat_of(found: os.stat_result, path: str) -> Stat:
     """Return etag and timestamp of a file that was looked at."""
     etag = f"{found.st_mtime_ns}:{found.st_size}"
-    if file_system_of(found, path).real_inodes:
-        etag += f":{found.st_ino}"
+    if found.st_dev in ordinary or file_system_of(found, path).real_inodes:
+        etag = f"{etag}:{found.st_ino}"
     return Stat(ETagValue(etag), found.st_mtime)
 
 
 def look(path: str) -> os.stat_result | None:
     """Look at a file; `None` if there is none."""
-    found: os.stat_result | None
     try:
-        found = reopened(os.stat, path)
-        system = file_system_of(found, path)
+        found = retried(os.stat, path)
     except ABSENT:
-        found = None
-        system = file_system_at(os.path.dirname(path))
-    if not system.exact_names:
-        found = reopened(_look_closely, path)
-    return found if found is not None and _is_file(found, path) else None
+        if file_system_at(folder_of(path)).exact_names:
+            return None
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+    else:
+        if found.st_dev in ordinary or file_system_of(found, path).exact_names:
+            return found if _is_file(found, path) else None
+    closer = reopened(_look_closely, path)
+    return closer if closer is not None and _is_file(closer, path) else None
 
 
 def _look_closely(path: str) -> os.stat_result | None:
     """Look at a file as it is opened, which asks the server where `stat` asks a memory."""
+    fds: list[int] = []
     try:
-        fd = _open(path)
+        return refreshed(fds[0]) if _open(path, fds) else None
     except PermissionError:  # it may be looked at all the same
         return os.stat(path)
-    if fd is None:
-        return None
-    try:
-        return refreshed(fd)
     finally:
-        os.close(fd)
+        close_all(fds)
 
 
-def _open(path: str) -> int | None:
-    """Open a file for reading; `None` if there is none, also in a second look at the folder."""
+def _open(path: str, fds: list[int]) -> bool:
+    """Open a file for reading; `False` if there is none."""
     try:
-        return open_for_reading(path)
-    except ABSENT:
-        folder = os.path.dirname(path)
-        system = file_system_at(folder)
-        if system.exact_names or system.is_fuse:  # FUSE asks its program each time
-            return None
+        open_for_reading(path, fds)
     except OSError as error:
-        if error.errno == errno.ENXIO:
-            refuse_if_taken(path)  # by a socket
-        raise
+        return _open_again(error, path, fds)
+    return True
+
+
+def _open_again(error: OSError, path: str, fds: list[int]) -> bool:
+    """Open a file in spite of an error, after a second look at its folder."""
+    if error.errno == errno.ENXIO:
+        refuse_if_taken(path)  # by a socket
+    if not isinstance(error, ABSENT):
+        raise error
+    folder = folder_of(path)
+    system = file_system_at(folder)
+    if system.exact_names or system.is_fuse:  # FUSE asks its program each time
+        return False
     try:
         refresh_names(folder)
-        return open_for_reading(path)
+        open_for_reading(path, fds)
     except ABSENT:
-        return None
+        return False
+    return True
 
 
 def refresh_names(folder: str) -> None:
@@ -163,18 +175,24 @@ def read_file(path: str, unless: ETagIfExists, before: os.stat_result | None = N
     FUSE may tell of a descriptor what is true of its name. Who looks `before`, and finds the same
     version when the file is open, has opened that version.
     """
-    fd = _open(path)
-    if fd is None:
-        return None
+    fds: list[int] = []
     try:
-        found = os.fstat(fd)
+        try:
+            open_for_reading(path, fds)
+        except OSError as error:
+            if not _open_again(error, path, fds):
+                return None
+        found = os.fstat(fds[0])
+        if found.st_dev in ordinary:
+            return _read_descriptor(fds[0], found, path, unless)
         system = file_system_of(found, path)
         if not system.exact_names:
-            found = refreshed(fd)
+            found = refreshed(fds[0])
         if not system.is_fuse or (before and stat_of(before, path) == stat_of(found, path)):
-            return _read_descriptor(fd, found, path, unless)
+            return _read_descriptor(fds[0], found, path, unless)
     finally:
-        os.close(fd)
+        for fd in fds:
+            os.close(fd)
     if before:
         raise ChangedInPlace
     return read_file(path, unless, found)
@@ -183,7 +201,7 @@ def read_file(path: str, unless: ETagIfExists, before: os.stat_result | None = N
 def _read_descriptor(
     fd: int, found: os.stat_result, path: str, unless: ETagIfExists
 ) -> Blob | None:
-    if not _is_file(found, path):
+    if not stat_modes.S_ISREG(found.st_mode) and not _is_file(found, path):
         return None
     stat = stat_of(found, path)
     if stat.etag == unless:
@@ -222,39 +240,42 @@ def _read_large(fd: int, size: int) -> Buffer:
 def write_temp(folder: str, data: Buffer, *, durable: bool) -> tuple[Temporary, os.stat_result]:
     """Write a new temporary file, through to the disk if it shall be `durable`."""
     remove_interrupted()
-    temp, fd, changed = _open_temp(folder)
+    temp = new_temporary(folder)
+    fds: list[int] = []
     try:
         try:
-            _write_all(fd, data)
-            _set_time(fd, time.time_ns())
+            changed = _open_temp(temp, folder, fds)
+            _write_all(fds[0], data)
+            _set_time(fds[0], time.time_ns())
             if durable:
-                os.fsync(fd)
+                os.fsync(fds[0])
                 for above in changed:  # now that nobody can remove the new folders as empty
                     sync_directory(above)
-            written = os.fstat(fd)
+            written = os.fstat(fds[0])
         finally:
-            os.close(fd)
+            close_all(fds)
     except BaseException:
-        discard(temp)
+        if fds:
+            discard(temp)
+        else:
+            forget(temp)
         raise
     return temp, written
 
 
-def _open_temp(folder: str) -> tuple[Temporary, int, set[str]]:
+def _open_temp(temp: str, folder: str, fds: list[int]) -> set[str]:
     """Create a temporary file, and missing folders; return the folders that were changed, too.
 
     The umask decides the modes.
     """
-    temp = new_temporary(folder)
     changed: set[str] = set()
     for _ in range(_MOST_FOLDERS):
         try:
-            return temp, os.open(temp, _NEW_FILE, 0o666), changed
+            open_into(fds, temp, _NEW_FILE)
         except FileNotFoundError:
             _make_folder(folder, changed)
-        except OSError:
-            forget(temp)
-            raise
+        else:
+            return changed
     raise FileNotFoundError(errno.ENOENT, "the folder keeps disappearing", folder)
 
 
@@ -340,7 +361,7 @@ def _link(source: str, target: str) -> bool | None:
         raise
     except OSError:
         # some file systems say "not permitted" or "failed" where there are no links at all
-        if os.stat(source).st_nlink > 1 or hard_links_work(os.path.dirname(target)):
+        if os.stat(source).st_nlink > 1 or hard_links_work(folder_of(target)):
             raise
         return None
     return True
@@ -354,9 +375,10 @@ def unlink(path: str) -> None:
 
 def sync_directory(folder: str) -> None:
     """Make the names in a folder durable, where the system can."""
+    fds: list[int] = []
     with suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(fd)
+            open_into(fds, folder, os.O_RDONLY)
+            os.fsync(fds[0])
         finally:
-            os.close(fd)
+            close_all(fds)

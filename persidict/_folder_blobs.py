@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from persidict._file_system import FileSystem, file_system_at, with_links
 from persidict._files import (
     ChangedInPlace,
     dated_after,
+    folder_of,
     link,
     look,
     outlive,
@@ -45,7 +46,7 @@ T = TypeVar("T")
 _LONGEST_NAME = 255
 _SLASH = os.sep == "/"
 _BATCH = 1000  # names that are listed ahead
-_MOST_READS = 12  # of a file that keeps changing while it is read
+_MOST_READS = 11  # more of a file that keeps changing while it is read
 DEFAULT_LOCK_TIMEOUT = 60.0  # seconds
 
 
@@ -112,7 +113,7 @@ class FolderBlobs(BlobStore):
         return repeated(self._write, path, data, guard)
 
     def _write(self, path: str, data: Buffer, guard: Guard | None) -> Stat | None:
-        folder = _folder_of(path)
+        folder = folder_of(path)
         temp, new = retried(write_temp, folder, data, durable=self._durable)
         try:
             published = self._publish(temp, new, path, guard)
@@ -131,7 +132,7 @@ class FolderBlobs(BlobStore):
     def write_dated(self, name: str, data: Buffer, mtime_ns: int, *, over: bool = True) -> None:
         """Write, over whatever is there unless told otherwise, with a time, in a single step."""
         path = self.where(name)
-        temp, _ = retried(write_temp, _folder_of(path), data, durable=False)
+        temp, _ = retried(write_temp, folder_of(path), data, durable=False)
         try:
             os.utime(temp, ns=(mtime_ns, mtime_ns))
             if over or link(temp, path) is None:
@@ -159,7 +160,7 @@ class FolderBlobs(BlobStore):
             _tell_unless_there(path, found, error)
             raise
         if removed and self._durable:
-            sync_directory(_folder_of(path))
+            sync_directory(folder_of(path))
         return removed
 
     def remove_all(self, names: Iterable[str]) -> None:
@@ -168,7 +169,7 @@ class FolderBlobs(BlobStore):
         for path in paths:
             remove(path, None)
         if self._durable:
-            for folder in {_folder_of(path) for path in paths}:
+            for folder in {folder_of(path) for path in paths}:
                 sync_directory(folder)
 
     @property
@@ -279,15 +280,22 @@ class FolderBlobs(BlobStore):
             return False
 
 
-_folder_of = lru_cache(maxsize=16384)(os.path.dirname)
-
-
 def _read(path: str, unless: ETagIfExists) -> Blob | None:
+    try:
+        return retried(read_file, path, unless)
+    except ChangedInPlace:
+        pass
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+    return _read_again(path, unless)
+
+
+def _read_again(path: str, unless: ETagIfExists) -> Blob | None:
     for attempt in range(_MOST_READS):
-        try:
+        short_pause(attempt)
+        with suppress(ChangedInPlace):
             return reopened(read_file, path, unless)
-        except ChangedInPlace:
-            short_pause(attempt)
     raise BackendError(
         f"{path} kept changing in place while it was read",
         backend=FolderBlobs.backend,

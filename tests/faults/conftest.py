@@ -15,6 +15,7 @@ def pretend(monkeypatch):
     """Let the system say of every folder that its file system is of a kind."""
 
     def forget():
+        _file_system.ordinary.clear()
         _file_system._known.clear()
         _file_system._works.clear()
         _file_system.file_system_at.cache_clear()

@@ -3,7 +3,6 @@
 import logging
 import os
 import socket
-import threading
 
 import pytest
 
@@ -251,20 +250,3 @@ def test_no_item_is_inserted_where_a_link_leads_nowhere(d, pauses):
     with pytest.raises(BackendError, match="a symbolic link that leads nowhere"):
         d.transform_item("k", transformer=lambda v: 1)
     assert pauses == []
-
-
-def test_an_insertion_that_comes_too_late_is_no_error(d):
-    """Not even where a folder of items has been removed in the same moment."""
-    barrier, seen = threading.Barrier(2), []
-
-    def insert(mine):
-        for n in range(50):
-            barrier.wait()
-            seen.append(d.setdefault(f"k{n}", mine))
-
-    threads = [threading.Thread(target=insert, args=(n,)) for n in (1, 2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(seen) == 100
