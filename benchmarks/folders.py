@@ -67,7 +67,7 @@ def _lock(folder: Path, times: int) -> Race:
     def repeated(call: Callable[[], object]) -> Sample:
         return timed(lambda: [call() for _ in range(times)], times)
 
-    ours = Contender(NAME, repeated(lambda: locked(path, 1, int)), Target(seconds=60e-6))
+    ours = Contender(NAME, repeated(lambda: locked(path, 1, len)), Target(seconds=60e-6))
     return Race(
         "lock and unlock, nobody else wants it",
         Contender("bare symlink + unlink", repeated(bare)),

@@ -1,72 +1,128 @@
-"""A lock in a folder that outlives no process: a symbolic link whose target names its owner."""
+"""A lock in a folder that outlives no process: a symbolic link whose target names its holder."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import random
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
-from threading import get_ident
+from threading import Thread, get_ident
 from typing import TypeVar
 
+from persidict._fences import (
+    NO_ROOM,
+    Overtaken,
+    cut_off,
+    fence_of,
+    new_fence,
+    new_fence_path,
+    take_over,
+    token_of,
+    unlink_through,
+)
 from persidict._retry import retried
-from persidict.exceptions import BackendError, LockTimeoutError
-from persidict.owners import is_gone, is_local, new_token
+from persidict.exceptions import BackendError, LockTimeoutError, OutcomeUnknownError
+from persidict.owners import is_gone, is_local, is_token
 
 T = TypeVar("T")
 
 LOCK_PREFIX = ".__lock__"
 LEASE = 30.0  # seconds of silence after which a holder on another host counts as dead
-_NO_SUCH_CALL = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
-_NO_SYMLINKS = _NO_SUCH_CALL | {errno.EPERM}
+# What is true of the folder, and would be the answer to any other kind of lock as well.
+_NO_PLACE = NO_ROOM | {errno.ENOENT, errno.ENOTDIR, errno.EROFS, errno.ENAMETOOLONG}
+_NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM})
+_NEW_LOCK = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+_UNNAMED = "?"
+_log = logging.getLogger(__name__)
 _random = random.Random()
-_inside: set[tuple[str, int]] = set()  # of which lock which thread of this process is inside
+_threads: dict[str, int] = {}  # by the tokens with which this process holds locks, or wants them
+_stuck: dict[str, str] = {}  # tokens and paths of locks that could not be removed
+
+
+def _forget() -> None:
+    # what the parent holds is another process's now
+    _threads.clear()
+    _stuck.clear()
+
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_inside.clear)
+    os.register_at_fork(after_in_child=_forget)
 
 
-def locked(path: str, timeout: float, act: Callable[[], T]) -> T:
+def locked(path: str, timeout: float, act: Callable[[str], T], fence: str = "") -> T:
     """Return what `act` returns while no other process or thread is inside of a lock at `path`.
 
-    Costs two system calls when nobody else wants it; not fair. A holder whose process is gone is
+    Costs three system calls when nobody else wants it; not fair. A holder whose process is gone is
     found out at once on the same host; one on another host when its lock has not changed for
-    `LEASE` seconds. A holder that was only stopped keeps the lock. `LockTimeoutError` after
-    `timeout` seconds of waiting.
+    `LEASE` seconds. A holder that was only stopped keeps the lock, on its own host. An operation
+    that interrupts another of its thread (a finalizer, the handler of a signal) goes first.
+
+    `act` gets the path of its fence, acts through it, and returns something false if it has
+    changed nothing. Whenever the lock goes to another holder, the fence is removed before: then
+    `act` raises `Overtaken` and can be begun anew. Raises `OutcomeUnknownError` if the lock was
+    lost after `act`, and `LockTimeoutError` after `timeout` seconds of waiting.
     """
-    mine = (path, get_ident())
-    if mine in _inside:
-        return act()  # a signal handler or a finalizer, in the middle of our own operation
-    _acquire(path, new_token(), timeout)
+    fence = fence or new_fence_path(path)
+    token = token_of(fence)
     try:
-        _inside.add(mine)
-        return act()
+        _threads[token] = get_ident()  # known before it is made
+        holder = _acquired(path, token, timeout)
+        result = act(fence) if holder == token else _nested(fence, fence_of(path, holder), act)
     finally:
         try:
-            os.unlink(path)  # the very first call, so that no interrupt of the user comes before it
-        except OSError:
-            _release(path)
+            is_free = _released(path, token)
+        except BaseException:  # an interrupt of the user, or no room on the stack
+            _stuck[token] = path
+            _free_stuck()
+            raise
         finally:
-            _inside.discard(mine)
+            _threads.pop(token, None)
+    if result and holder == token and not is_free:
+        raise _lost(path)
+    return result
+
+
+def removed(path: str, lock: str, timeout: float, is_wanted: Callable[[], bool]) -> bool:
+    """Remove a file of the lock's folder, inside of the lock, if it is wanted there.
+
+    Costs two system calls more than `locked`.
+    """
+    own = new_fence_path(lock)
+    try:
+        way = new_fence(own)
+
+        def act(fence: str) -> bool:
+            return is_wanted() and unlink_through(fence, way, path)
+
+        return locked(lock, timeout, act, own)
+    finally:
+        with suppress(OSError):
+            cut_off(own)
 
 
 @lru_cache(maxsize=16384)
-def lock_path(path: str) -> str:
-    """Return the path of the lock of a file, which lies in the same folder."""
+def lock_path(path: str, dead: str = "") -> str:
+    """Return the path of the lock of a file, or of breaking the lock of a dead holder there.
+
+    It lies in the same folder.
+    """
     folder, name = os.path.split(path)
-    return os.path.join(folder, LOCK_PREFIX + blake2b(name.encode(), digest_size=8).hexdigest())
+    digest = blake2b(os.fsencode(name + dead), digest_size=8)
+    return os.path.join(folder, LOCK_PREFIX + digest.hexdigest())
 
 
 def holder_of(path: str) -> str:
-    """Return the token in a lock; nothing if it is free."""
+    """Return the token in a lock; nothing if it is free. `BackendError` if that is no lock."""
     try:
-        return os.readlink(path)
-    except OSError as error:
-        return _written_holder(path) if error.errno == errno.EINVAL else ""
+        return _named(path)
+    except OSError:
+        return ""
 
 
 def break_lock(path: str, dead: str, timeout: float) -> None:
@@ -77,57 +133,112 @@ def break_lock(path: str, dead: str, timeout: float) -> None:
     breaker that dies is broken in the same way.
     """
 
-    def remove() -> None:
-        if holder_of(path) == dead:
-            _release(path)
+    def is_wanted() -> bool:
+        if holder_of(path) != dead:
+            return False
+        if is_token(dead):
+            cut_off(fence_of(path, dead))
+        return True
 
-    locked(lock_path(path + dead), timeout, remove)
+    with suppress(Overtaken, OutcomeUnknownError):  # then another one breaks it
+        if removed(path, lock_path(path, dead), timeout, is_wanted):
+            _log.info("took over the lock %s of %s, which is gone", path, dead)
 
 
-def _acquire(path: str, token: str, timeout: float) -> None:
+def _acquired(path: str, token: str, timeout: float) -> str:
+    """Return the token in the lock: an operation may have interrupted its own thread's holder."""
+    if _stuck:
+        _free_stuck()
+    return token if retried(_placed, path, token) else _waited(path, token, timeout)
+
+
+def _nested(own: str, outer: str, act: Callable[[str], T]) -> T:
+    """Act in the middle of an operation of this thread, which has to begin anew by that."""
+    take_over(own, outer)
     try:
-        if not retried(_placed, path, token):
-            _wait(path, token, timeout)
-    except BaseException:
-        if holder_of(path) == token:
-            _release(path)
-        raise
+        return act(outer)
+    finally:
+        cut_off(outer)
 
 
-def _release(path: str) -> None:
-    # gone only if somebody on another host has taken us for dead
-    with suppress(FileNotFoundError):
-        retried(os.unlink, path)
+def _released(path: str, token: str) -> bool:
+    """Remove the lock if it is the token's, later if it must be; tell whether it was."""
+    try:
+        return _freed(path, token)
+    except OSError as error:
+        _log.warning("the lock %s could not be removed (%s): tried again until it can", path, error)
+    _stuck[token] = path
+    with suppress(RuntimeError):  # the interpreter ends: then the lock is a dead process's
+        Thread(target=_free_later, name="persidict-locks", daemon=True).start()
+    return True
 
 
-def _wait(path: str, token: str, timeout: float) -> None:
+def _freed(path: str, token: str) -> bool:
+    try:
+        if _named(path) != token:
+            return False
+        os.unlink(path)
+    except (FileNotFoundError, BackendError):
+        return False
+    return True
+
+
+def _free_stuck() -> None:
+    for token, path in list(_stuck.items()):
+        with suppress(OSError):
+            _freed(path, token)
+            _stuck.pop(token, None)
+
+
+def _free_later() -> None:
+    for pause in _pauses(longest=1.0):
+        time.sleep(pause)
+        _free_stuck()
+        if not _stuck:
+            return
+
+
+def _waited(path: str, token: str, timeout: float) -> str:
     deadline = time.monotonic() + timeout
     holder, since = "", 0.0
-    for pause in _pauses():
-        time.sleep(pause)
-        if retried(_placed, path, token):
-            return
+    for pause in _pauses(longest=5e-3):
         now, before, holder = time.monotonic(), holder, holder_of(path)
-        if holder == token:  # it was placed, and the answer got lost
-            return
+        if _threads.get(holder) == get_ident():  # or its own: the answer got lost
+            return holder
+        if holder[:1] == _UNNAMED and _threads.get(path) == get_ident():
+            raise _interrupted(path)
         if holder != before:
             since = now
-        elif _is_dead(holder, now - since):
+        elif _is_dead(path, holder, now - since):
             break_lock(path, holder, deadline - now)
         if now > deadline:
             raise _timed_out(path, holder, timeout)
+        time.sleep(pause)
+        if retried(_placed, path, token):
+            return token
+    raise AssertionError("unreachable")
 
 
-def _pauses() -> Iterator[float]:
-    """Yield seconds: short at first, since holders need microseconds, then up to 5 ms."""
-    longest = 2e-5
+def _pauses(longest: float) -> Iterator[float]:
+    """Yield seconds: short at first, since holders need microseconds, then longer."""
+    most = 2e-5
     while True:
-        yield _random.uniform(longest / 2, longest)
-        longest = min(longest * 1.5, 5e-3)
+        yield _random.uniform(most / 2, most)
+        most = min(most * 1.5, longest)
 
 
-def _is_dead(holder: str, silence: float) -> bool:
-    return bool(holder) and (is_gone(holder) or (silence > LEASE and not is_local(holder)))
+def _is_dead(path: str, holder: str, silence: float) -> bool:
+    if not holder:
+        return False
+    if holder in _stuck or is_gone(holder):
+        return True
+    return silence > LEASE and not is_local(holder) and _named_afresh(path) == holder
+
+
+def _named_afresh(path: str) -> str:
+    # a network file system may have kept the name of a lock that is gone; a listing tells it
+    os.listdir(os.path.dirname(path))
+    return holder_of(path)
 
 
 def _timed_out(path: str, holder: str, timeout: float) -> LockTimeoutError:
@@ -139,41 +250,86 @@ def _timed_out(path: str, holder: str, timeout: float) -> LockTimeoutError:
     )
 
 
+def _interrupted(path: str) -> LockTimeoutError:
+    return LockTimeoutError(
+        f"{path} is about to be made by this thread, which a signal or a finalizer has interrupted "
+        "there; without symbolic links an operation on the same item is not possible then",
+        backend="filesystem",
+        operation="lock",
+    )
+
+
+def _lost(path: str) -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        f"the lock {path} was lost to another host, which had seen no sign of this process for "
+        f"{LEASE:g} s: the item was changed, and maybe changed once more since",
+        backend="filesystem",
+        operation="lock",
+    )
+
+
 def _placed(path: str, token: str) -> bool:
     try:
         os.symlink(token, path)
     except FileExistsError:
         return False
     except OSError as error:
-        if error.errno not in _NO_SYMLINKS:
+        if error.errno in _NO_PLACE:
             raise
-        return _placed_as_file(path, token)
+        return _placed_as_file(path, token)  # each excludes the other, under the same name
     return True
 
 
 def _placed_as_file(path: str, token: str) -> bool:
     """Where there are no symbolic links, an exclusive file says the same, in two steps."""
+    _threads[path] = get_ident()
     try:
-        with open(path, "x", encoding="ascii") as file:
-            file.write(token)
+        return _written(path, token)
+    except OSError as error:
+        if error.errno in _NO_PLACE | _NOT_ALLOWED:
+            raise
+        raise _impossible(path, error) from error
+    finally:
+        _threads.pop(path, None)
+
+
+def _written(path: str, token: str) -> bool:
+    try:
+        fd = os.open(path, _NEW_LOCK, 0o666)
     except FileExistsError:
         return False
-    except OSError as error:
-        if error.errno not in _NO_SUCH_CALL:
-            raise
-        raise BackendError(
-            f"no lock can be made at {path}: {error}. With exact=False the dictionary compares and "
-            "then acts, and another writer can come between",
-            backend="filesystem",
-            operation="lock",
-        ) from error
+    try:
+        os.write(fd, token.encode())
+    except BaseException:
+        os.unlink(path)
+        raise
+    finally:
+        os.close(fd)
     return True
 
 
-def _written_holder(path: str) -> str:
+def _impossible(path: str, error: OSError) -> BackendError:
+    return BackendError(
+        f"no lock can be made at {path}: {error}. With exact=False the dictionary compares and "
+        "then acts, and another writer can come between",
+        backend="filesystem",
+        operation="lock",
+    )
+
+
+def _named(path: str) -> str:
     try:
-        with open(path, encoding="ascii") as file:
-            # without a token, its maker is about to write it, or has died: known by its time
-            return file.read() or f"?{os.fstat(file.fileno()).st_mtime_ns}"
-    except OSError:
-        return ""
+        return os.readlink(path)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    found = os.lstat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise BackendError(
+            f"{path} is where a lock belongs, and neither a link nor a file: move it away",
+            backend="filesystem",
+            operation="lock",
+        )
+    with open(path, "rb") as file:
+        # without a token, its maker is about to write it, or has died: known by its time
+        return os.fsdecode(file.read()) or f"{_UNNAMED}{found.st_mtime_ns}"

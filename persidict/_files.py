@@ -367,12 +367,6 @@ def _link(source: str, target: str) -> bool | None:
     return True
 
 
-def unlink(path: str) -> None:
-    """Remove a file that nobody needs; if that fails, it stays."""
-    with suppress(OSError):
-        os.unlink(path)
-
-
 def sync_directory(folder: str) -> None:
     """Make the names in a folder durable, where the system can."""
     fds: list[int] = []

@@ -5,16 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from persidict import io_retry
 from persidict._blobs import Blob, BlobStore, Listed
 from persidict._buffers import Buffer
-from persidict._file_lock import lock_path, locked
+from persidict._fences import NO_ROOM, Overtaken, begun_anew
+from persidict._file_lock import lock_path, locked, removed
 from persidict._file_system import FileSystem, file_system_at, with_links
 from persidict._files import (
     ChangedInPlace,
@@ -24,19 +25,19 @@ from persidict._files import (
     look,
     outlive,
     read_file,
-    refresh_names,
     refuse_if_taken,
     stat_of,
     sync_directory,
     write_temp,
 )
+from persidict._folder_listing import entries_again, entries_of, leads_to_file
 from persidict._foreign import is_apple_double
 from persidict._leftovers import remove_if_stale
-from persidict._retry import reopened, retried, short_pause
+from persidict._retry import is_transient, reopened, retried, short_pause
 from persidict._temporary import ABSENT, discard, forget, remove_interrupted
 from persidict._windows import add_long_path_prefix
 from persidict._words import Guard, Stat, etag_of
-from persidict.exceptions import BackendError
+from persidict.exceptions import BackendError, OutcomeUnknownError
 from persidict.io_retry import not_again, repeated
 from persidict.jokers_and_status_flags import ITEM_NOT_AVAILABLE, ETagIfExists
 from persidict.safe_chars import contains_unsafe_chars
@@ -113,6 +114,9 @@ class FolderBlobs(BlobStore):
         return repeated(self._write, path, data, guard)
 
     def _write(self, path: str, data: Buffer, guard: Guard | None) -> Stat | None:
+        return begun_anew(self._written, path, data, guard)
+
+    def _written(self, path: str, data: Buffer, guard: Guard | None) -> Stat | None:
         folder = folder_of(path)
         temp, new = retried(write_temp, folder, data, durable=self._durable)
         try:
@@ -203,7 +207,7 @@ class FolderBlobs(BlobStore):
                     folders.append(f"{folder}{name}/")
             elif not name.endswith(suffix):
                 remove_if_stale(entry)
-            elif (entry.is_file(follow_symlinks=False) or _leads_to_file(entry)) and not (
+            elif (entry.is_file(follow_symlinks=False) or leads_to_file(entry)) and not (
                 name[0] == "." and is_apple_double(name, entry.path)
             ):
                 yield name[:cut]
@@ -213,7 +217,7 @@ class FolderBlobs(BlobStore):
         once = io_retry.runner is None or self.is_cache
         plain = once and file_system_at(self.root).exact_names
         try:
-            yield from _entries(folder) if plain else _entries_again(folder, once)
+            yield from entries_of(folder) if plain else entries_again(folder, _BATCH, once=once)
         except PermissionError as error:
             if folder == self._base:
                 raise
@@ -258,10 +262,6 @@ class FolderBlobs(BlobStore):
                 with suppress(OSError):
                     os.rmdir(folder)
 
-    def _alone(self, path: str, act: Callable[[], T]) -> T:
-        """Return what `act` returns while nobody else replaces or removes the file."""
-        return locked(lock_path(path), self._lock_timeout, act) if self._exact else act()
-
     def _publish(
         self, temp: str, new: os.stat_result, path: str, guard: Guard | None
     ) -> os.stat_result | None:
@@ -271,13 +271,28 @@ class FolderBlobs(BlobStore):
             if inserted is not None:
                 discard(temp)
                 return new if inserted else None
-        return self._alone(path, lambda: _replace(temp, new, path, guard))
+        if not self._exact:
+            return _replace(temp, new, path, guard)
+        return locked(
+            lock_path(path), self._lock_timeout, lambda at: _replace(at, new, path, guard), temp
+        )
 
     def _remove(self, path: str, guard: Guard | None) -> bool:
         try:
-            return self._alone(path, lambda: _remove(path, guard))
+            return begun_anew(self._removed, path, guard)
         except ABSENT:  # with its folder
             return False
+
+    def _removed(self, path: str, guard: Guard | None) -> bool:
+        if not self._exact:
+            return _remove(path, guard)
+        try:
+            return removed(path, lock_path(path), self._lock_timeout, lambda: _may_go(path, guard))
+        except OSError as error:
+            # a lock needs an inode, and there may be one again when the file is gone
+            if guard is not None or error.errno not in NO_ROOM:
+                raise
+            return _remove(path, None)
 
 
 def _read(path: str, unless: ETagIfExists) -> Blob | None:
@@ -309,24 +324,54 @@ def _replace(
     before = look(path)
     if not _allows(guard, before, path):
         return None
-    new = dated_after(temp, new, before)
     try:
-        retried(os.replace, temp, path)
-    except OSError:
-        # it may have been carried out, and its answer got lost
-        published = look(path)
-        if published is None or stat_of(published, path) != stat_of(new, path):
-            refuse_if_taken(path)
-            raise
+        new = dated_after(temp, new, before)
+        os.replace(temp, path)
+    except OSError as error:
+        _replace_again(error, temp, new, path)
     return new
 
 
+def _replace_again(error: OSError, temp: str, new: os.stat_result, path: str) -> None:
+    """Settle a failure: it may have been carried out, and its answer got lost."""
+    if _is_published(new, path):
+        return
+    if isinstance(error, FileNotFoundError):
+        raise Overtaken from error
+    refuse_if_taken(path)
+    if not is_transient(error):
+        raise error
+    try:
+        retried(os.replace, temp, path)
+    except OSError as again:
+        if _is_published(new, path):
+            return
+        if not isinstance(again, FileNotFoundError):
+            raise
+        raise OutcomeUnknownError(
+            f"{path} was written, or was not: {error}, and then another writer came in between",
+            backend=FolderBlobs.backend,
+            operation="write",
+        ) from error
+
+
+def _is_published(new: os.stat_result, path: str) -> bool:
+    found = look(path)
+    return found is not None and stat_of(found, path) == stat_of(new, path)
+
+
 def _remove(path: str, guard: Guard | None) -> bool:
-    before = look(path)
-    if before is None or not _allows(guard, before, path):
+    if not _may_go(path, guard):
         return False
-    outlive(before)
     retried(os.unlink, path)
+    return True
+
+
+def _may_go(path: str, guard: Guard | None) -> bool:
+    found = look(path)
+    if found is None or not _allows(guard, found, path):
+        return False
+    outlive(found)
     return True
 
 
@@ -365,60 +410,3 @@ def _tell_unless_there(path: str, found: os.stat_result, error: OSError) -> None
 def _batches(stems: Iterator[str]) -> Iterator[list[str]]:
     while batch := list(islice(stems, _BATCH)):
         yield batch
-
-
-def _leads_to_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:  # a link to itself
-        return False
-
-
-def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
-    """Yield what is in a folder; nothing if it vanished."""
-    try:
-        entries = _listing(folder)
-    except ABSENT:
-        return
-    with entries:
-        yield from entries
-
-
-def _listing(folder: str) -> Any:
-    try:
-        return os.scandir(folder)
-    except ABSENT:
-        if file_system_at(folder).exact_names:
-            raise
-        refresh_names(folder)
-        return os.scandir(folder)
-
-
-def _entries_again(folder: str, once: bool) -> Iterator[os.DirEntry[str]]:
-    """Do the same, from the beginning again after a failure, and yield nothing twice."""
-    listing = _Listing(folder)
-    batch = partial(reopened, listing.batch) if once else partial(repeated, listing.batch)
-    while entries := batch():
-        yield from entries
-
-
-class _Listing:
-    """What is in a folder, in batches; whoever asks again after a failure gets what is missing."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self._entries: Iterator[os.DirEntry[str]] = _entries(folder)
-        self._seen: set[str] = set()
-
-    def batch(self) -> list[os.DirEntry[str]]:
-        """Return entries that were in no batch before; none at the end."""
-        try:
-            fresh = (entry for entry in self._entries if entry.name not in self._seen)
-            batch = list(islice(fresh, _BATCH))
-            for entry in batch:
-                entry.is_dir(follow_symlinks=False)  # the answer is kept where it takes a call
-        except BaseException:
-            self._entries = _entries(self._folder)
-            raise
-        self._seen.update(entry.name for entry in batch)
-        return batch

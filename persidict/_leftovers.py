@@ -6,9 +6,10 @@ import os
 import time
 from contextlib import suppress
 
+from persidict._fences import cut_off
 from persidict._file_lock import LOCK_PREFIX, break_lock, holder_of
-from persidict._files import unlink
 from persidict._temporary import TEMP_PREFIX
+from persidict.exceptions import BackendError
 from persidict.owners import is_gone, is_local
 
 ABANDONED = 24 * 3600.0  # seconds after which what nobody can vouch for counts as left over
@@ -21,11 +22,12 @@ def remove_if_stale(entry: os.DirEntry[str]) -> None:
         return
     if entry.name.startswith(TEMP_PREFIX):
         if _is_stale(entry, entry.name[len(TEMP_PREFIX) :]):
-            unlink(entry.path)
-    elif entry.name.startswith(LOCK_PREFIX):
-        holder = holder_of(entry.path)
-        if holder.isascii() and holder and _is_stale(entry, holder):
             with suppress(OSError):
+                cut_off(entry.path)
+    elif entry.name.startswith(LOCK_PREFIX):
+        with suppress(OSError, BackendError):
+            holder = holder_of(entry.path)
+            if holder and _is_stale(entry, holder):
                 break_lock(entry.path, holder, _PATIENCE)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from contextlib import suppress
 
 from persidict.owners import new_token
 
@@ -32,20 +33,21 @@ def new_temporary(folder: str) -> Temporary:
     return path
 
 
-def forget(path: Temporary) -> None:
+def forget(path: str) -> None:
     """Note that there is no file of this name any more."""
     _remembered.pop(path, None)
 
 
 def discard(path: str) -> None:
     """Remove a temporary file; if that fails, it is tried again later."""
-    try:
-        os.unlink(path)
-    except ABSENT:
-        pass
-    except OSError:
-        return
-    _remembered.pop(path, None)
+    with suppress(OSError):
+        try:
+            os.unlink(path)
+        except ABSENT:
+            pass
+        except (IsADirectoryError, PermissionError):  # what stands for one without links
+            os.rmdir(path)
+        forget(path)
 
 
 def remove_interrupted() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from functools import cache
 from hashlib import blake2b
 from itertools import count
 
+_TOKEN = re.compile(r"(\w+)-(\d{1,19})-(\w+)-\w+", re.ASCII).fullmatch
 _counter = count()  # tells apart what one process holds at the same time, in all its threads
 
 
@@ -15,7 +18,8 @@ def new_token() -> str:
 
     Below 60 bytes, where file systems keep the target of a symbolic link in its inode.
     """
-    return f"{_identity(os.getpid())}-{next(_counter):x}"
+    identity, interpreter = _identity(os.getpid())
+    return f"{identity}-{interpreter}{next(_counter):x}"
 
 
 def is_gone(token: str) -> bool:
@@ -32,33 +36,66 @@ def is_local(token: str) -> bool:
     return _parts(token)[0] == _host()
 
 
+def is_token(text: str) -> bool:
+    """True if it looks like a token of some process."""
+    return _TOKEN(text) is not None
+
+
 def _parts(token: str) -> tuple[str, int, str]:
-    try:
-        host, pid, start, _ = token.split("-")
-        return host, int(pid), start
-    except ValueError:
-        return "", 0, ""
+    found = _TOKEN(token)
+    return (found[1], int(found[2]), found[3]) if found else ("", 0, "")
 
 
 @cache
-def _identity(pid: int) -> str:
-    # by the number of the process: a child that was forked is somebody else
+def _identity(pid: int) -> tuple[str, str]:
+    """Return what names the process, and what tells apart the interpreters in it."""
+    # by the number of the process: a child that was forked is another process
     _, _, start = _state_of(pid) or ("", 0, "0")
-    return f"{_host()}-{pid}-{start}"
+    return f"{_host()}-{pid}-{start}", os.urandom(4).hex()
 
 
 @cache
 def _host() -> str:
     """A name for all processes that can see each other: this boot of the system, this container."""
+    return blake2b((_namespace() or _machine()).encode(), digest_size=6).hexdigest()
+
+
+def _namespace() -> str:
+    if not _has_proc():
+        return ""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            seen = file.read() + os.readlink("/proc/self/ns/pid")
+            return file.read() + os.readlink("/proc/self/ns/pid")
     except OSError:
-        import platform
-        import uuid
+        return ""
 
-        seen = f"{uuid.getnode()} {platform.node()}"
-    return blake2b(seen.encode(), digest_size=6).hexdigest()
+
+def _machine() -> str:
+    import platform
+    import uuid
+
+    # in a container that does not see its own processes, each is a host of its own
+    alone = os.urandom(8).hex() if sys.platform == "linux" else ""
+    return f"{uuid.getnode()} {platform.node()} {alone}"
+
+
+@cache
+def _has_proc() -> bool:
+    """True if /proc is there and shows the processes of our own namespace."""
+    try:
+        return os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        return False
+
+
+def _forget() -> None:
+    # the child may have got the number of an ancestor that is gone, or begin a container
+    for known in (_identity, _host, _has_proc):
+        known.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _runs(pid: int, start: str) -> bool:
@@ -73,6 +110,8 @@ def _runs(pid: int, start: str) -> bool:
 
 def _state_of(pid: int) -> tuple[str, int, str] | None:
     """Return state, number of threads and start time; `None` if the system does not show it."""
+    if not _has_proc():
+        return None
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].decode().split()
@@ -86,6 +125,6 @@ def _answers(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # somebody else's
+    except (OSError, OverflowError):  # another user's; or no number of a process
         return True
     return True

@@ -1,11 +1,13 @@
 """Locks in folders: who holds them, who is dead, who is only slow, and what is left behind."""
 
 import errno
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import threading
+from unittest.mock import Mock
 
 import pytest
 
@@ -20,7 +22,7 @@ from tests.faults.dead import dead_token
 HOLDER = """
 import sys
 from persidict._file_lock import locked
-def hold():
+def hold(_):
     print("held", flush=True)
     sys.stdin.readline()
 locked(sys.argv[1], 5, hold)
@@ -104,6 +106,117 @@ def test_processes_that_the_system_hides_are_there(monkeypatch):
     assert not is_gone(new_token())
 
 
+def test_a_number_of_any_size_is_no_process():
+    host = new_token().split("-")[0]
+    assert not is_local(f"{host}-{'9' * 30}-1-1")
+    assert not is_gone(f"{host}-{'9' * 19}-1-1") or is_local(f"{host}-{'9' * 19}-1-1")
+
+
+REUSED = """
+import os
+from persidict.owners import is_gone, new_token
+
+def child(act):
+    pid = os.fork()
+    if not pid:
+        try:
+            os._exit(act())
+        finally:
+            os._exit(99)
+    return pid
+
+def ended(pid):
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+read, write = os.pipe()
+told, tell = os.pipe()
+
+def ancestor():
+    global number
+    number = os.getpid()
+    new_token()  # it knows who it is
+    child(heir)
+    return 0
+
+def heir():
+    os.close(tell)
+    assert os.read(told, 1) == b""  # the ancestor is gone
+    with open("/proc/sys/kernel/ns_last_pid", "w") as file:
+        file.write(str(number - 1))
+    pid = child(namesake)
+    os.write(write, bytes([pid == number, ended(pid)]))
+    return 0
+
+def namesake():
+    return is_gone(new_token())
+
+first = child(ancestor)
+os.close(told)
+os.close(write)
+ended(first)
+os.close(tell)
+print(*os.read(read, 2))
+"""
+
+
+def test_a_process_with_the_number_of_a_dead_ancestor_is_another_one(python):
+    """Numbers are used again; whoever forks knows those that its parents had."""
+    wrapped = f"""
+import subprocess, sys
+code = {REUSED!r}
+command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code]
+if subprocess.run([*command[:4], "true"], capture_output=True).returncode:
+    command[1:1] = ["--user", "--map-root-user"]
+done = subprocess.run(command, capture_output=True, text=True)
+print(done.stdout or done.stderr)
+"""
+    assert python(wrapped) == "1 0"
+
+
+@pytest.mark.skipif(not hasattr(sys, "getswitchinterval"), reason="CPython's interpreters")
+def test_two_interpreters_of_a_process_are_told_apart(python):
+    code = """
+try:
+    import _interpreters as interpreters
+    options = ["legacy"]
+except ImportError:
+    import _xxsubinterpreters as interpreters
+    options = []
+import os, sys
+make = "import os, sys; sys.path[:] = %r; from persidict.owners import new_token; " % sys.path
+make += "os.write(%d, (new_token() + ' ').encode())"
+read, write = os.pipe()
+for _ in range(2):
+    interpreters.run_string(interpreters.create(*options), make % write)
+os.close(write)
+first, second = os.read(read, 1000).split()
+print(first != second, first.split(b"-")[:3] == second.split(b"-")[:3])
+"""
+    assert python(code) == "True True"
+
+
+UNSEEN = """
+import os, subprocess, sys
+from persidict.owners import is_gone, is_local, new_token
+mine = new_token()
+theirs = subprocess.run(
+    [sys.executable, "-c", "from persidict.owners import new_token; print(new_token())"],
+    capture_output=True, text=True, check=True,
+).stdout.strip()
+print(is_gone(mine), is_local(mine), is_gone(theirs), is_local(theirs))
+"""
+
+
+def test_a_container_that_sees_the_processes_of_another_believes_nothing(tmp_path):
+    """Its /proc shows who has these numbers elsewhere."""
+    command = ["unshare", "--pid", "--fork", sys.executable, "-c", UNSEEN]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:  # not root
+        command[1:1] = ["--user", "--map-root-user"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["False", "True", "False", "False"], done.stderr
+
+
 def test_a_child_is_somebody_else():
     assert is_gone(dead_token())
 
@@ -112,20 +225,20 @@ def test_a_child_is_somebody_else():
 
 
 def test_the_lock_is_there_while_it_is_held_and_then_no_more(path):
-    assert locked(path, 5, lambda: is_local(holder_of(path)))
+    assert locked(path, 5, lambda _: is_local(holder_of(path)))
     assert not os.path.lexists(path)
 
 
 def test_an_error_inside_frees_it(path):
     with pytest.raises(ZeroDivisionError):
-        locked(path, 5, lambda: 1 / 0)
+        locked(path, 5, lambda _: 1 / 0)
     assert not os.path.lexists(path)
 
 
 def test_one_thread_at_a_time(path):
     inside, most = [], []
 
-    def act():
+    def act(_):
         inside.append(None)
         most.append(len(inside))
         inside.pop()
@@ -143,7 +256,7 @@ def test_one_thread_at_a_time(path):
 
 def test_inside_of_itself_it_does_not_wait(path):
     """A signal handler or a finalizer may write the very item that is being written."""
-    assert locked(path, 5, lambda: locked(path, 0, lambda: "inner")) == "inner"
+    assert locked(path, 5, lambda _: locked(path, 0, lambda _: "inner")) == "inner"
     assert not os.path.lexists(path)
 
 
@@ -153,26 +266,26 @@ def test_waiting_ends_when_the_holder_releases(path, holder, monkeypatch):
             holder.communicate("\n")
 
     monkeypatch.setattr(file_lock.time, "sleep", let_go)
-    assert locked(path, 60, lambda: "mine") == "mine"
+    assert locked(path, 60, lambda _: "mine") == "mine"
 
 
 def test_a_holder_that_lives_is_never_robbed(path, holder):
     with pytest.raises(LockTimeoutError, match=r"held by others for 0\.3 s.*lock_timeout|stopped"):
-        locked(path, 0.3, lambda: None)
+        locked(path, 0.3, lambda _: None)
     os.kill(holder.pid, signal.SIGSTOP)
     with pytest.raises(LockTimeoutError) as caught:
-        locked(path, 0.3, lambda: None)
+        locked(path, 0.3, lambda _: None)
     assert isinstance(caught.value, BackendError)
     assert isinstance(caught.value, TimeoutError)
     assert PublicLockTimeoutError is LockTimeoutError
     os.kill(holder.pid, signal.SIGCONT)
     holder.communicate("\n")
-    assert locked(path, 0.3, lambda: "mine") == "mine"
+    assert locked(path, 0.3, lambda _: "mine") == "mine"
 
 
 def test_a_dead_holder_is_found_out(path, dead):
     assert holder_of(path) == dead
-    assert locked(path, 5, lambda: "mine") == "mine"
+    assert locked(path, 5, lambda _: "mine") == "mine"
     assert os.listdir(os.path.dirname(path)) == []
 
 
@@ -180,9 +293,9 @@ def test_a_breaker_that_died_is_broken_too(path, dead):
     """Locks of dead processes, each in the way of breaking the one before."""
     obstacle = path
     for _ in range(3):
-        obstacle = lock_path(obstacle + dead)
+        obstacle = lock_path(obstacle, dead)
         os.symlink(dead, obstacle)
-    assert locked(path, 5, lambda: "mine") == "mine"
+    assert locked(path, 5, lambda _: "mine") == "mine"
     assert os.listdir(os.path.dirname(path)) == []
 
 
@@ -196,7 +309,7 @@ def test_breaking_removes_no_lock_but_that_of_the_dead(path, dead):
 
 
 def test_one_breaker_at_a_time(path, dead):
-    os.symlink(new_token(), lock_path(path + dead))  # somebody else is at it, and lives
+    os.symlink(new_token(), lock_path(path, dead))  # somebody else is at it, and lives
     with pytest.raises(LockTimeoutError):
         break_lock(path, dead, 0.1)
     assert holder_of(path) == dead
@@ -206,9 +319,9 @@ def test_one_breaker_at_a_time(path, dead):
 def test_owners_on_other_hosts_have_a_lease(path, monkeypatch, token):
     os.symlink(token, path)
     with pytest.raises(LockTimeoutError):
-        locked(path, 0.2, lambda: None)
+        locked(path, 0.2, lambda _: None)
     monkeypatch.setattr(file_lock, "LEASE", 0.05)
-    assert locked(path, 5, lambda: "mine") == "mine"
+    assert locked(path, 5, lambda _: "mine") == "mine"
 
 
 def test_the_lease_begins_anew_with_each_holder(path, monkeypatch):
@@ -224,7 +337,7 @@ def test_the_lease_begins_anew_with_each_holder(path, monkeypatch):
     somebody_else(None)
     monkeypatch.setattr(file_lock.time, "sleep", somebody_else)
     with pytest.raises(LockTimeoutError):
-        locked(path, 0.3, lambda: None)
+        locked(path, 0.3, lambda _: None)
 
 
 def test_a_lost_answer_does_not_lock_us_out(path, monkeypatch, pauses):
@@ -236,22 +349,176 @@ def test_a_lost_answer_does_not_lock_us_out(path, monkeypatch, pauses):
         raise FileExistsError
 
     monkeypatch.setattr(os, "symlink", lose)
-    assert locked(path, 5, lambda: "mine") == "mine"
+    assert locked(path, 5, lambda _: "mine") == "mine"
     assert not os.path.lexists(path)
 
 
+def refusing(monkeypatch, path, numbers, names=("symlink", "open")):
+    """Let calls that make something at `path` fail with these errors, one after the other."""
+    left = iter(numbers)
+
+    def around(call):
+        def called(*args, **kwargs):
+            number = next(left, None) if path in map(str, args) else None
+            if number is not None:
+                raise OSError(number, os.strerror(number))
+            return call(*args, **kwargs)
+
+        return called
+
+    for name in names:
+        monkeypatch.setattr(os, name, around(getattr(os, name)))
+
+
 def test_a_lock_that_cannot_be_made_for_a_moment_is_made_then(path, monkeypatch, pauses):
-    symlink, failures = os.symlink, iter([errno.EACCES, errno.ESTALE])
-
-    def fail(target, link):
-        number = next(failures, None)
-        if number is not None:
-            raise OSError(number, os.strerror(number))
-        symlink(target, link)
-
-    monkeypatch.setattr(os, "symlink", fail)
-    assert locked(path, 5, lambda: "mine") == "mine"
+    refusing(monkeypatch, path, [errno.EACCES] * 4)  # as a link and as a file
+    assert locked(path, 5, lambda _: "mine") == "mine"
     assert len(pauses) == 2
+
+
+NO_LINKS = [errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL]
+
+
+@pytest.mark.parametrize("number", NO_LINKS, ids=errno.errorcode.get)
+def test_whatever_a_link_is_refused_with_a_file_does_the_same(path, monkeypatch, pauses, number):
+    refusing(monkeypatch, path, itertools.repeat(number), names=["symlink"])
+    assert locked(path, 5, lambda _: is_local(holder_of(path)) and not os.path.islink(path))
+    assert os.listdir(os.path.dirname(path)) == []
+    assert pauses == []
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSYS], ids=errno.errorcode.get)
+def test_where_neither_can_be_made_the_error_is_ours(path, monkeypatch, number):
+    refusing(monkeypatch, path, itertools.repeat(number))
+    with pytest.raises(BackendError, match="exact=False"):
+        locked(path, 5, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EACCES, errno.EROFS, errno.ENOSPC], ids=errno.errorcode.get
+)
+def test_what_is_true_of_the_folder_stays_the_error_it_is(path, monkeypatch, pauses, number):
+    refusing(monkeypatch, path, itertools.repeat(number))
+    with pytest.raises(OSError, match=os.strerror(number)) as caught:
+        locked(path, 5, lambda _: None)
+    assert caught.value.errno == number
+
+
+# -- locks that cannot be removed ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["unlink", "readlink"])
+@pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.EACCES], ids=errno.errorcode.get)
+def test_a_lock_that_could_not_be_removed_once_is_in_nobodys_way(
+    path, monkeypatch, caplog, name, number
+):
+    """What was done is done: no error, but a line in the log; and the lock goes soon."""
+    refusing(monkeypatch, path, [number], names=[name])
+    assert locked(path, 5, lambda _: "mine") == "mine"
+    assert f"the lock {path} could not be removed" in caplog.text
+    token = holder_of(path)
+    while holder_of(path) == token and token:
+        os.sched_yield()
+    assert file_lock._stuck == {}
+
+
+def test_the_next_operation_removes_what_is_stuck(path, monkeypatch):
+    monkeypatch.setattr(file_lock, "Thread", lambda **_: Mock())  # which does nothing
+    refusing(monkeypatch, path, [errno.EIO], names=["unlink"])
+    locked(path, 5, lambda _: None)
+    assert is_local(holder_of(path))
+    assert locked(f"{path}-of-another", 5, lambda _: "mine") == "mine"
+    assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_other_threads_break_what_is_stuck(path, monkeypatch):
+    monkeypatch.setattr(file_lock, "Thread", lambda **_: Mock())
+    refusing(monkeypatch, path, [errno.EIO] * 2, names=["unlink"])
+    locked(path, 5, lambda _: None)  # it fails, and again before the next one
+    assert locked(path, 5, lambda _: "mine") == "mine"
+    assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_a_child_leaves_alone_what_is_stuck_in_its_parent(path, python):
+    code = """
+import os, sys
+from persidict import _file_lock
+_file_lock._stuck["token"] = sys.argv[1]
+_file_lock._threads["token"] = 1
+child = os.fork()
+if not child:
+    os._exit(bool(_file_lock._stuck or _file_lock._threads))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert python(code, path) == "0"
+
+
+# -- what others put there ----------------------------------------------------------------------
+
+
+def make_fifo(path):
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("make", [os.mkdir, make_fifo])
+def test_what_is_no_lock_is_an_error_at_once(tmp_path, make):
+    d = FileDirDict(base_dir=tmp_path)
+    d["a"] = 1
+    make(lock_path(d._store.where("a_btax.pkl")))
+    for change in (lambda: d.__setitem__("a", 2), lambda: d.discard("a")):
+        with pytest.raises(BackendError, match="move it away"):
+            change()
+    assert dict(d) == {("a",): 1}
+    assert len(os.listdir(tmp_path)) == 2
+
+
+FOREIGN = [b"\xff\xfe", b"/etc/\xff", b"../../x", b"a-1-2-\x00", b"1-2-3-4/../../x", b""]
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+@pytest.mark.parametrize("as_link", [True, False])
+def test_any_text_in_a_lock_is_the_name_of_a_holder(tmp_path, monkeypatch, text, as_link):
+    d = FileDirDict(base_dir=tmp_path, lock_timeout=0.05)
+    d["a"] = 1
+    path = lock_path(d._store.where("a_btax.pkl"))
+    if as_link and text and b"\x00" not in text:
+        os.symlink(text, path.encode())
+    else:
+        with open(path, "wb") as file:
+            file.write(text)
+    assert len(d) == 1
+    with pytest.raises(LockTimeoutError):
+        d["a"] = 2
+    monkeypatch.setattr(file_lock, "LEASE", 0.0)
+    d["a"] = 3
+    assert os.listdir(tmp_path) == ["a_btax.pkl"]
+
+
+# -- no room ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT], ids=errno.errorcode.get)
+@pytest.mark.parametrize("when", ["fence", "lock"])
+def test_without_inodes_items_can_be_removed(tmp_path, monkeypatch, number, when):
+    """A lock needs an inode; the removal of an item gives one back."""
+    d = FileDirDict(base_dir=tmp_path)
+    d.update({"a": 1, "b": 2, "c": 3, "d": 4})
+    symlink, etag = os.symlink, d.etag("d")
+
+    def refuse(target, path):
+        if (target == ".") == (when == "fence"):
+            raise OSError(number, os.strerror(number))
+        symlink(target, path)
+
+    monkeypatch.setattr(os, "symlink", refuse)
+    assert d.discard("a")
+    assert not d.discard("a")
+    del d["b"]
+    with pytest.raises(OSError, match=os.strerror(number)):
+        d.discard_item_if("d", condition=ETAG_IS_THE_SAME, expected_etag=etag)
+    assert dict(d) == {("c",): 3, ("d",): 4}
+    d.clear()
+    assert os.listdir(tmp_path) == []
 
 
 def test_while_somebody_holds_a_lock_others_read_and_writers_change_nothing(tmp_path):
@@ -317,33 +584,50 @@ def test_an_interrupt_at_any_moment_leaves_no_lock(tmp_path, python):
     assert python(INTERRUPTED, tmp_path / "store") == "0"
 
 
-class Interrupting(set):
+class Interrupting(dict):
     """What the library notes of a lock, with an interrupt at one of the notes."""
 
     def __init__(self, moment):
         self.moment = moment
 
-    def note(self, name, mine):
-        getattr(super(), name)(mine)
-        if name == self.moment:
+    def __setitem__(self, token, thread):
+        super().__setitem__(token, thread)
+        if self.moment == "noted":
             raise KeyboardInterrupt
 
-    def add(self, mine):
-        self.note("add", mine)
+    def pop(self, token, default):
+        super().pop(token, default)
+        if self.moment == "forgotten":
+            raise KeyboardInterrupt
 
-    def discard(self, mine):
-        self.note("discard", mine)
 
-
-@pytest.mark.parametrize("moment", ["add", "discard"])
+@pytest.mark.parametrize("moment", ["noted", "forgotten"])
 def test_an_interrupt_around_the_act_leaves_no_lock(path, monkeypatch, moment):
-    """The same at the two moments that chance hits least."""
+    """The same at the moments that chance hits least."""
     noted = Interrupting(moment)
-    monkeypatch.setattr(file_lock, "_inside", noted)
+    monkeypatch.setattr(file_lock, "_threads", noted)
     with pytest.raises(KeyboardInterrupt):
-        locked(path, 5, lambda: None)
+        locked(path, 5, lambda _: None)
     assert not os.path.lexists(path)
-    assert noted == set()
+    assert noted == {}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RecursionError])
+@pytest.mark.parametrize("name", ["readlink", "unlink"])
+def test_an_interrupt_of_the_release_leaves_no_lock(path, monkeypatch, name, error):
+    original, left = getattr(os, name), [1]
+
+    def interrupted(*args):
+        if left[0]:
+            left[0] -= 1
+            raise error
+        return original(*args)
+
+    monkeypatch.setattr(os, name, interrupted)
+    with pytest.raises(error):
+        locked(path, 5, lambda _: None)
+    assert not os.path.lexists(path)
+    assert (file_lock._stuck, file_lock._threads) == ({}, {})
 
 
 # -- without symbolic links ---------------------------------------------------------------------
@@ -359,19 +643,19 @@ def no_links(monkeypatch):
 
 
 def test_without_symbolic_links_an_exclusive_file_does_the_same(path, no_links):
-    assert locked(path, 5, lambda: is_local(holder_of(path)) and not os.path.islink(path))
+    assert locked(path, 5, lambda _: is_local(holder_of(path)) and not os.path.islink(path))
     assert not os.path.lexists(path)
     with open(path, "w") as file:
         file.write(new_token())
     with pytest.raises(LockTimeoutError):
-        locked(path, 0.1, lambda: None)
+        locked(path, 0.1, lambda _: None)
 
 
 def test_a_lock_whose_maker_died_before_it_had_a_name_has_a_lease(path, no_links, monkeypatch):
     with open(path, "w"):
         pass
     monkeypatch.setattr(file_lock, "LEASE", 0.05)
-    assert locked(path, 5, lambda: "mine") == "mine"
+    assert locked(path, 5, lambda _: "mine") == "mine"
     assert os.listdir(os.path.dirname(path)) == []
 
 
@@ -397,10 +681,8 @@ def test_where_no_lock_can_be_made_the_error_says_what_to_do(tmp_path, no_links,
     d = FileDirDict(base_dir=tmp_path)
     d["a"] = 1
 
-    def refuse(*_args, **_kwargs):
-        raise OSError(errno.EOPNOTSUPP, "not supported")
-
-    monkeypatch.setattr(file_lock, "open", refuse, raising=False)
+    lock = lock_path(d._store.where("a_btax.pkl"))
+    refusing(monkeypatch, lock, itertools.repeat(errno.EOPNOTSUPP), names=["open"])
     with pytest.raises(BackendError, match="exact=False"):
         d["a"] = 2
     assert d["a"] == 1

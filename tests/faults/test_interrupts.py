@@ -7,6 +7,7 @@ import os, random, signal, sys
 from persidict import FileDirDict
 
 d = FileDirDict(base_dir=sys.argv[1], durability="relaxed", exact=sys.argv[2] == "exact")
+d["k0"] = 0
 met, descriptors = 0, len(os.listdir("/proc/self/fd"))
 
 def interrupt(*_):

@@ -82,8 +82,7 @@ def test_what_is_stale_for_ever_is_an_error(d, monkeypatch, pauses, read, name):
         found = read(d)
     except BackendError as error:
         found = str(error)
-    tries = 10**9 - left[0]
-    if tries:
-        assert "a file is stale whenever it is opened" in found
-    assert tries == 0 or 20 < tries < 1000  # not every call is made for every operation
+    # not every operation makes each call, or cannot do without it
+    assert found == 1 or "a file is stale whenever it is opened" in found
+    assert 10**9 - left[0] < 1000
     assert len(pauses) < 1000

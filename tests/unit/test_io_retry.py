@@ -236,7 +236,7 @@ def test_nothing_is_locked_or_left_over_between_two_attempts(d, monkeypatch):
     """Whoever waits there may wait for long."""
     seen = []
     set_io_retry(Runner(between=lambda: seen.append(names(d))))
-    original, left = os.replace, [3]
+    original, left = os.replace, [6]  # each attempt tries twice
 
     def flaky(source, target):
         if left[0]:
@@ -292,13 +292,13 @@ def test_a_lock_that_others_hold_is_waited_for_once(d, runner):
 
 
 def test_a_lock_that_was_not_got_tells_nothing_of_the_file(d, monkeypatch, runner):
-    """He who holds it may have removed the file; we have not."""
+    """Its holder may have removed the file; we have not."""
 
-    def locked(path, timeout, act):
+    def removed(path, lock, timeout, is_wanted):
         os.unlink(os.path.join(d.base_dir, "a.pkl"))
         raise LockTimeoutError("held", backend="b", operation="lock")
 
-    monkeypatch.setattr(_folder_blobs, "locked", locked)
+    monkeypatch.setattr(_folder_blobs, "removed", removed)
     with pytest.raises(LockTimeoutError) as caught:
         d.discard("a")
     assert not hasattr(caught.value, "__notes__")
@@ -314,12 +314,10 @@ def test_a_write_that_is_done_is_not_repeated_for_its_lock(d, monkeypatch, runne
         return original(path, *args)
 
     monkeypatch.setattr(os, "unlink", unlink)
-    with pytest.raises(OSError, match="injected") as caught:
-        if guarded:
-            d.transform_item("a", transformer=lambda v: v + 1)
-        else:
-            d["a"] = 2
-    assert caught.value.__notes__ == ["the file was written, or may have been"]
+    if guarded:
+        d.transform_item("a", transformer=lambda v: v + 1)
+    else:
+        d["a"] = 2
     assert max(runner.runs) == 1
     assert d["a"] == 2
 
