@@ -60,6 +60,8 @@ class FileSystem(NamedTuple):
         return f"{self.kind or 'unknown file system'}: {', '.join(odd)}" if odd else ""
 
 
+folder_of = lru_cache(maxsize=16384)(os.path.dirname)
+
 ordinary: set[int] = set()
 """Devices that are known to have exact names and real inodes, for what has no time to ask more."""
 
@@ -69,7 +71,7 @@ _works: dict[tuple[str, int], bool] = {}  # by trial and device
 
 def file_system_of(found: os.stat_result, path: str) -> FileSystem:
     """Return the file system of a file that was looked at."""
-    return _known.get(found.st_dev) or _probed(os.path.dirname(path), found.st_dev)
+    return _known.get(found.st_dev) or _probed(folder_of(path), found.st_dev)
 
 
 @lru_cache(maxsize=16384)

@@ -8,13 +8,13 @@ import stat as stat_modes
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import lru_cache
 
 from persidict._blobs import Blob
 from persidict._buffers import LARGE, Buffer, new_buffer
 from persidict._file_system import (
     file_system_at,
     file_system_of,
+    folder_of,
     hard_links_work,
     ordinary,
     refreshed,
@@ -38,9 +38,6 @@ _COARSEST = 2_000_000_000  # nanoseconds; the times of FAT
 _NEW_FILE = (
     os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 )
-
-
-folder_of = lru_cache(maxsize=16384)(os.path.dirname)
 
 
 class ChangedInPlace(Exception):  # noqa: N818  # a signal, not an error

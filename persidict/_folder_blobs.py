@@ -16,11 +16,10 @@ from persidict._blobs import Blob, BlobStore, Listed
 from persidict._buffers import Buffer
 from persidict._fences import NO_ROOM, Overtaken, begun_anew
 from persidict._file_lock import lock_path, locked, removed
-from persidict._file_system import FileSystem, file_system_at, with_links
+from persidict._file_system import FileSystem, file_system_at, folder_of, with_links
 from persidict._files import (
     ChangedInPlace,
     dated_after,
-    folder_of,
     link,
     look,
     outlive,

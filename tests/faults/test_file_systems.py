@@ -254,6 +254,26 @@ def test_a_link_that_fails_where_links_work_is_an_error(d, monkeypatch, pauses):
     assert os.listdir(d.base_dir) == ["b.pkl"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_link"), [("ext4", True), ("nfs", True), ("fuse.sshfs", False)]
+)
+def test_locks_are_no_links_where_it_is_remembered_where_they_led(d, pretend, kind, is_link):
+    pretend(kind)
+    d["a"] = 1
+    seen = []
+
+    original = os.replace
+
+    def replace(*paths):
+        seen.extend(os.path.islink(e.path) for e in os.scandir(d.base_dir) if "__lock__" in e.name)
+        return original(*paths)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", replace)
+        d["a"] = 2
+    assert seen == [is_link]
+
+
 # -- what is known is shown ----------------------------------------------------------------------
 
 
