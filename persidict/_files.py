@@ -166,12 +166,8 @@ def _taken(path: str, found: os.stat_result) -> BackendError:
     )
 
 
-def read_file(path: str, unless: ETagIfExists, before: os.stat_result | None = None) -> Blob | None:
-    """Return bytes and version of a file, from one descriptor; no bytes if the etag is `unless`.
-
-    FUSE may tell of a descriptor what is true of its name. Who looks `before`, and finds the same
-    version when the file is open, has opened that version.
-    """
+def read_file(path: str, unless: ETagIfExists) -> Blob | None:
+    """Return bytes and version of a file, from one descriptor; no bytes if the etag is `unless`."""
     fds: list[int] = []
     try:
         try:
@@ -185,14 +181,12 @@ def read_file(path: str, unless: ETagIfExists, before: os.stat_result | None = N
         system = file_system_of(found, path)
         if not system.exact_names:
             found = refreshed(fds[0])
-        if not system.is_fuse or (before and stat_of(before, path) == stat_of(found, path)):
+        if not system.is_fuse:
             return _read_descriptor(fds[0], found, path, unless)
     finally:
         for fd in fds:
             os.close(fd)
-    if before:
-        raise ChangedInPlace
-    return read_file(path, unless, found)
+    return _read_by_name(path, unless, found)
 
 
 def _read_descriptor(
@@ -203,12 +197,43 @@ def _read_descriptor(
     stat = stat_of(found, path)
     if stat.etag == unless:
         return Item(VALUE_NOT_RETRIEVED, stat)
-    data = _read_all(fd, found.st_size)
+    item: Blob = Item(_read_all(fd, found.st_size), stat)
     # We replace files and never write into them; others (an editor, a sync service) may.
-    after = os.fstat(fd)
-    if after.st_mtime_ns != found.st_mtime_ns or after.st_size != found.st_size:
+    if _differ(os.fstat(fd), found):
+        raise ChangedInPlace(item)
+    return item
+
+
+def _read_by_name(path: str, unless: ETagIfExists, before: os.stat_result) -> Blob | None:
+    """Read a file where a program may tell of a descriptor what is true of the name.
+
+    If it tells of the same version before the file is opened and after, that version is open. To
+    rclone, a file that is read looks changed until it is closed.
+    """
+    fds: list[int] = []
+    try:
+        if not _open(path, fds):
+            return None
+        found = _unchanged(refreshed(fds[0]), before)
+        return _read_descriptor(fds[0], found, path, unless)
+    except ChangedInPlace as change:
+        if not change.args:
+            raise
+        item: Blob = change.args[0]
+    finally:
+        close_all(fds)
+    _unchanged(_look_closely(path), found)
+    return item
+
+
+def _unchanged(now: os.stat_result | None, before: os.stat_result) -> os.stat_result:
+    if now is None or _differ(now, before):
         raise ChangedInPlace
-    return Item(data, stat)
+    return now
+
+
+def _differ(one: os.stat_result, other: os.stat_result) -> bool:
+    return one.st_mtime_ns != other.st_mtime_ns or one.st_size != other.st_size
 
 
 def _read_all(fd: int, size: int) -> Buffer:

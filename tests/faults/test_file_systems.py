@@ -211,6 +211,25 @@ def test_a_file_is_read_as_the_version_that_it_is_called(d, pretend, monkeypatch
     assert (found.new_value, found.actual_etag) == ("new", d.etag("a"))
 
 
+def test_a_file_that_looks_new_while_it_is_read_is_the_version_that_it_was(
+    d, pretend, monkeypatch, pauses
+):
+    """As rclone has it, until the file is closed."""
+    pretend("fuse.rclone")
+    d["a"] = "value"
+    etag, original, reading = d.etag("a"), (os.read, os.fstat, os.close), set()
+
+    def fstat(fd):
+        found = original[1](fd)
+        return os.stat_result((*found[:8], 0, *found[9:])) if fd in reading else found
+
+    monkeypatch.setattr(os, "read", lambda fd, n: reading.add(fd) or original[0](fd, n))
+    monkeypatch.setattr(os, "close", lambda fd: reading.discard(fd) or original[2](fd))
+    monkeypatch.setattr(os, "fstat", fstat)
+    result = d.get_with_etag("a")
+    assert (result.new_value, result.actual_etag, pauses) == ("value", etag, [])
+
+
 # -- links ---------------------------------------------------------------------------------------
 
 
