@@ -6,13 +6,14 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 from weakref import WeakSet
 
 from persidict._item_dict import ItemDict
 from persidict._words import Guard, Item, Stat, etag_of
+from persidict.exceptions import LockTimeoutError
 from persidict.jokers_and_status_flags import (
     ITEM_NOT_AVAILABLE,
     VALUE_NOT_RETRIEVED,
@@ -22,6 +23,8 @@ from persidict.jokers_and_status_flags import (
 )
 from persidict.persi_dict import PersiDictKey
 from persidict.safe_str_tuple import NonEmptySafeStrTuple, key_from_safe, prefix_strings
+
+T = TypeVar("T")
 
 _DEFAULT_PRUNE_INTERVAL = 64
 
@@ -42,8 +45,29 @@ class _Tree:
     def __init__(self) -> None:
         self.root = _Node()
         self.lock = threading.RLock()
+        self.is_changing = False
         self.etags = itertools.count(1)
         _trees.add(self)
+
+    def changed(self, change: Callable[[], T]) -> T:
+        """Return what `change` returns, the only change at a time, also in this thread."""
+        with self.lock:
+            if self.is_changing:
+                raise _interrupted()
+            try:
+                self.is_changing = True
+                return change()
+            finally:
+                self.is_changing = False
+
+
+def _interrupted() -> LockTimeoutError:
+    return LockTimeoutError(
+        "a signal or a finalizer has interrupted a change of this data by the same thread: there "
+        "it can be read, and not be changed",
+        backend="memory",
+        operation="lock",
+    )
 
 
 _trees: WeakSet[_Tree] = WeakSet()
@@ -52,7 +76,7 @@ _trees: WeakSet[_Tree] = WeakSet()
 def _free_locks() -> None:
     """In a child process no other thread will ever release them."""
     for tree in _trees:
-        tree.lock = threading.RLock()
+        tree.lock, tree.is_changing = threading.RLock(), False
 
 
 if hasattr(os, "register_at_fork"):
@@ -156,25 +180,29 @@ class LocalDict(ItemDict[ValueType]):
         if guard is not None and not guard.holds(etag_of(self._stat(key))):
             return None
         kept = deepcopy(value)
-        with self._backend.tree.lock:
-            if guard is not None and not guard.holds(etag_of(self._stat(key))):
-                return None
-            stat = Stat(ETagValue(str(next(self._backend.tree.etags))), time.time())
-            *path, last = self._backend.prefix + key.strings
-            items = self._make_node(path).items.setdefault(self.serialization_format, {})
-            items[last] = Item(kept, stat)
-            return stat
+        return self._backend.tree.changed(lambda: self._put(key, kept, guard))
+
+    def _put(self, key: NonEmptySafeStrTuple, kept: ValueType, guard: Guard | None) -> Stat | None:
+        if guard is not None and not guard.holds(etag_of(self._stat(key))):
+            return None
+        stat = Stat(ETagValue(str(next(self._backend.tree.etags))), time.time())
+        *path, last = self._backend.prefix + key.strings
+        items = self._make_node(path).items.setdefault(self.serialization_format, {})
+        items[last] = Item(kept, stat)
+        return stat
 
     def _remove(self, key: NonEmptySafeStrTuple, guard: Guard | None) -> bool:
-        with self._backend.tree.lock:
-            found = self._find(key)
-            if found is None or (guard is not None and not guard.holds(found.stat.etag)):
-                return False
-            *path, last = self._backend.prefix + key.strings
-            nodes = self._nodes(path)
-            del nodes[-1].items[self.serialization_format][last]
-            _prune(nodes, path, self.serialization_format)
-            return True
+        return self._backend.tree.changed(lambda: self._take_out(key, guard))
+
+    def _take_out(self, key: NonEmptySafeStrTuple, guard: Guard | None) -> bool:
+        found = self._find(key)
+        if found is None or (guard is not None and not guard.holds(found.stat.etag)):
+            return False
+        *path, last = self._backend.prefix + key.strings
+        nodes = self._nodes(path)
+        del nodes[-1].items[self.serialization_format][last]
+        _prune(nodes, path, self.serialization_format)
+        return True
 
     def _scan(self, *, stats: bool) -> Iterator[tuple[NonEmptySafeStrTuple, Stat | None]]:
         """Yield the keys; each level is listed under the lock when the iteration gets there."""

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from persidict import FileDirDict, LockTimeoutError
+from persidict import FileDirDict, LocalDict, LockTimeoutError, local_dict
 from persidict import _file_lock as file_lock
 from tests.faults.sequential import INNER, OPERATIONS, State, folder_dict, orders, sweep
 
@@ -157,3 +157,23 @@ def test_none_of_thousands_is_lost(tmp_path, python, mode):
     assert len(counts) == 2
     assert FileDirDict(base_dir=tmp_path / "d")["n"] == sum(counts)
     assert len(os.listdir(tmp_path / "d")) == 1
+
+
+def test_in_memory_a_nested_change_is_refused_and_reading_is_not(monkeypatch):
+    """In the middle of a change of the tree another one would be lost, or lose the outer one."""
+    d, seen = LocalDict(), []
+    d["n"] = 0
+
+    def interrupt():
+        monkeypatch.undo()
+        seen.append(d["n"])
+        for change in (lambda: d.__setitem__("other", 1), lambda: d.discard("n")):
+            with pytest.raises(LockTimeoutError, match="can be read"):
+                change()
+        return 1.0
+
+    monkeypatch.setattr(local_dict.time, "time", interrupt)
+    d.transform_item("n", transformer=lambda value: value + 1)
+    assert (seen, dict(d)) == ([0], {("n",): 1})
+    d["other"] = 2
+    assert len(d) == 2
