@@ -99,7 +99,7 @@ def hard_links_work(folder: str) -> bool:
 
     True if nothing can be found out, as where no file can be made either.
     """
-    return _links_work(folder, "hard links", known=(False,)) is not False
+    return _links_work(folder, "hard links", again=True) is not False
 
 
 def _probed(folder: str, device: int) -> FileSystem:
@@ -139,28 +139,32 @@ def _mount_of(folder: str) -> tuple[str, str]:
     return kind, options
 
 
-def _links_work(folder: str, what: str, known: tuple[bool, ...] = (False, True)) -> bool | None:
+def _links_work(folder: str, what: str, *, again: bool = False) -> bool | None:
     """Return an answer that is known already, or find it out; `None` if it cannot be."""
     try:
         trial = what, os.stat(folder).st_dev
     except OSError:
         return None
-    if _works.get(trial) in known:
-        return _works[trial]
-    answer = _trial(folder, _TRIALS[what])
+    known = _works.get(trial)
+    if known is not None and not again:
+        return known
+    answer = _trial(folder, _TRIALS[what], is_patient=known is not False)
     if answer is not None:
         _works[trial] = answer
-    if answer is False:
+    if answer is False and known is not False:
         _log(f"{folder} is on a file system without {what}")
     return answer
 
 
-def _trial(folder: str, make: Callable[[str, str], None]) -> bool | None:
+def _trial(folder: str, make: Callable[[str, str], None], *, is_patient: bool) -> bool | None:
     """Make a file and a link beside it; `None` if the outcome says nothing of links."""
     file, link = new_temporary(folder), new_temporary(folder)
     try:
         retried(lambda: os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)))
-        retried(make, file, link)
+        if is_patient:
+            retried(make, file, link)
+        else:
+            make(file, link)
     except OSError as error:
         says_nothing = error.errno in _SAYS_NOTHING or not os.path.exists(file)
         return None if says_nothing else False

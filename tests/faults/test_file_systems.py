@@ -252,10 +252,30 @@ def test_where_links_fail_whatever_the_error_others_are_used(
     pretend("fuse.rclone")
     calls = refusing(monkeypatch, "link", number=number)
     assert [d.setdefault(key, 1) for key in "abca"] == [1, 1, 1, 1]
-    assert len(calls) <= 1 + 4 + 3
+    assert len(calls) <= 1 + 4 + 2 + 2
     assert len(pauses) <= 3
     assert sorted(os.listdir(d.base_dir)) == ["a.pkl", "b.pkl", "c.pkl"]
     assert d.file_system.hard_links is False
+
+
+def test_a_failure_of_links_that_passes_is_not_kept_in_mind(d, pretend, monkeypatch, pauses):
+    pretend("ext4")
+    with monkeypatch.context() as patch:
+        refusing(patch, "link", number=errno.EPERM)
+        d["a"], d.clone(append_only=True)["b"] = 1, 1
+    assert d.file_system.hard_links is False
+    original, left = os.link, [1]
+
+    def link(*args):
+        if left:
+            raise OSError(errno.EIO, left.pop())
+        return original(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", link)
+        with pytest.raises(OSError, match="1"):  # it says nothing of links, since they work
+            d.setdefault("c", 1)
+    assert d.file_system.hard_links is True
 
 
 def test_a_link_that_fails_where_links_work_is_an_error(d, monkeypatch, pauses):
