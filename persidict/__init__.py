@@ -8,6 +8,7 @@ from persidict.cached_appendonly_dict import AppendOnlyDictCached
 from persidict.cached_mutable_dict import MutableDictCached
 from persidict.empty_dict import EmptyDict
 from persidict.exceptions import (
+    AbsentKeyError,
     BackendError,
     ConcurrencyConflictError,
     DamagedItemError,
@@ -75,6 +76,7 @@ __all__ = [
     "KEEP_CURRENT",
     "NEVER_RETRIEVE",
     "VALUE_NOT_RETRIEVED",
+    "AbsentKeyError",
     "AlwaysRetrieveFlag",
     "AnyETagFlag",
     "AppendOnlyDictCached",

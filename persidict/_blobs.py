@@ -48,6 +48,10 @@ class BlobStore(ABC):
         """True if nobody can come between the check of a guard and the act."""
         return False
 
+    def can_expect(self, etag: ETagIfExists) -> bool:
+        """True if a guard can name this etag; some servers give such as prove nothing."""
+        return True
+
     @abstractmethod
     def stat(self, name: str) -> Stat | None:
         """Look at the blob without reading it."""

@@ -16,10 +16,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from persidict._buffers import Buffer
+from persidict.extras import is_installed
 from persidict.reducers import current_reducer
 from persidict.safe_chars import contains_unsafe_chars
 
@@ -95,7 +95,11 @@ _registering = threading.Lock()
 def _register_json_handlers(wanted: Callable[[str], bool]) -> None:
     for name, register in (("numpy", _register_arrays), ("pandas", _register_frames)):
         # a frame is stored by way of arrays
-        if name in _json_handlers or not (wanted(name) or wanted("pandas")) or not find_spec(name):
+        if (
+            name in _json_handlers
+            or not (wanted(name) or wanted("pandas"))
+            or not is_installed(name)
+        ):
             continue
         with _registering:
             if name not in _json_handlers:

@@ -9,7 +9,7 @@ from typing import Any
 from persidict._primitives import ItemPrimitives
 from persidict._retry import medium_pause, short_pause
 from persidict._words import IF_ABSENT, Guard, Item, Stat, etag_of
-from persidict.exceptions import ConcurrencyConflictError, MutationPolicyError
+from persidict.exceptions import ConcurrencyConflictError, refusal
 from persidict.jokers_and_status_flags import (
     ALWAYS_RETRIEVE,
     ANY_ETAG,
@@ -36,6 +36,7 @@ from persidict.safe_str_tuple import NonEmptySafeStrTuple, item_key
 
 # A look and a guarded act that keep missing each other: far more often than contention explains.
 _MOST_ROUNDS = 1000
+_ROUNDS_AT_ONCE = 3  # before others are waited for
 
 
 class ConditionalOperations(ItemPrimitives[ValueType]):
@@ -160,8 +161,9 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
             result = self._exchange(key, value, found.resulting_etag)
             if result.condition_was_satisfied:
                 return _outcome(result)
-            if attempt == last_attempt:
-                raise ConcurrencyConflictError(key, attempt + 1)
+            etag = found.resulting_etag
+            if attempt == last_attempt or (last_attempt is None and not self._can_expect(etag)):
+                raise self._conflict(key, attempt + 1, etag)
             self._let_others(attempt)
             found = self._again(key, value, result)
         raise AssertionError("unreachable")
@@ -197,11 +199,11 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
             return self.get_with_etag(key)
         # during the pause others go on: what was seen before it is outdated, mostly
         item = self._checked_read(key, failed.actual_etag)
-        return failed if item and item.stat.etag == failed.actual_etag else _seen(False, item)
+        return failed if item and item.value is VALUE_NOT_RETRIEVED else _seen(False, item)
 
-    def _refuse_change(self) -> None:
+    def _refuse_change(self, key: Any = None) -> None:
         if self.append_only:
-            raise MutationPolicyError("append-only")
+            raise refusal("append-only", self, key)
 
     def _forbids_change_of(self, expected: ETagIfExists) -> bool:
         return self.append_only and expected is not ITEM_NOT_AVAILABLE
@@ -210,7 +212,7 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
         self, key: NonEmptySafeStrTuple, unless: ETagIfExists = ITEM_NOT_AVAILABLE
     ) -> Item[ValueType] | None:
         item = self._read(key, unless)
-        if item is not None and item.stat.etag != unless:
+        if item is not None and item.value is not VALUE_NOT_RETRIEVED:
             self._check_value(item.value)
         return item
 
@@ -231,13 +233,13 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
         retrieve: RetrieveValueFlag,
     ) -> ConditionalOperationResult[ValueType]:
         """Write over the expected version: the condition is the guard, nothing is looked up."""
-        for _ in _rounds(key):
+        for _ in self._rounds(key):
             written = self._write(key, value, Guard(expected))
             if written is not None:
                 return _written(expected, written, value)
             item = self._look(key, expected, retrieve)
             # it may have become the expected version again by now
-            if item is None or not _met(ETAG_IS_THE_SAME, expected, item):
+            if item is None or not self._is_met(ETAG_IS_THE_SAME, expected, item):
                 return _seen(False, item)
         raise AssertionError("unreachable")
 
@@ -250,18 +252,19 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
         retrieve: RetrieveValueFlag,
     ) -> ConditionalOperationResult[ValueType]:
         """Write over what a look has shown to satisfy the condition."""
-        for _ in _rounds(key):
+        for _ in self._rounds(key):
             stat = self._stat(key)
-            if not _met(condition, expected, _unread(stat)):
+            if not self._is_met(condition, expected, _unread(stat)):
                 item = self._fetched(key, stat, expected, retrieve)
-                if item is None or not _met(condition, expected, item):
+                if item is None or not self._is_met(condition, expected, item):
                     return _seen(False, item)
                 continue
             if stat is not None:
-                self._refuse_change()
+                self._refuse_change(key)
             # with a guard, what is reported as the etag before is what was replaced
             unguarded = condition is ANY_ETAG and not (self.append_only or self._can_guard())
-            written = self._write(key, value, None if unguarded else Guard(etag_of(stat)))
+            guard = None if unguarded else self._guard_over(key, condition, etag_of(stat))
+            written = self._write(key, value, guard)
             if written is not None:
                 return _written(etag_of(stat), written, value)
         raise AssertionError("unreachable")
@@ -278,16 +281,16 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
         retrieve: RetrieveValueFlag,
     ) -> ConditionalOperationResult[ValueType]:
         """Remove as `discard_item_if` does, and fetch what stays if the caller wants it."""
-        for _ in _rounds(key):
+        for _ in self._rounds(key):
             if self._removed_at_once(key, condition, expected):
                 return _deleted(expected)
             item = self._seen_before_removal(key, condition, expected, retrieve)
-            if not _met(condition, expected, item):
+            if not self._is_met(condition, expected, item):
                 return _seen(False, item)
-            self._refuse_change()
+            self._refuse_change(key)
             if item is None:
                 return _seen(True, None)
-            if self._remove(key, Guard(item.stat.etag)):
+            if self._remove(key, self._guard_over(key, condition, item.stat.etag)):
                 return _deleted(item.stat.etag)
         raise AssertionError("unreachable")
 
@@ -302,7 +305,7 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
         if condition is ETAG_IS_THE_SAME and not self.append_only:
             return self._look(key, expected, retrieve)  # it was unmet a moment ago
         stat = self._stat(key)
-        met = _met(condition, expected, _unread(stat))
+        met = self._is_met(condition, expected, _unread(stat))
         return _unread(stat) if met else self._fetched(key, stat, expected, retrieve)
 
     def _look_and_remove(
@@ -311,15 +314,15 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
         """Remove what satisfies the condition: at once if that is a guard, else after a look."""
         if self._removed_at_once(key, condition, expected):
             return _deleted(expected)
-        for attempt in _rounds(key):
+        for attempt in self._rounds(key):
             stat = self._stat(key)
             item = _unread(stat)
-            met = _met(condition, expected, item)
+            met = self._is_met(condition, expected, item)
             if stat is None or not met:
                 # gone between look and removal: the condition held for another state
                 return _seen(met and attempt == 0, item)
-            self._refuse_change()
-            if self._remove(key, Guard(stat.etag)):
+            self._refuse_change(key)
+            if self._remove(key, self._guard_over(key, condition, stat.etag)):
                 return _deleted(stat.etag)
         raise AssertionError("unreachable")
 
@@ -329,6 +332,41 @@ class ConditionalOperations(ItemPrimitives[ValueType]):
         if condition is not ETAG_IS_THE_SAME or expected is ITEM_NOT_AVAILABLE or self.append_only:
             return False
         return self._remove(key, Guard(expected))
+
+    def _is_met(
+        self, condition: ETagConditionFlag, expected: ETagIfExists, item: Item[ValueType] | None
+    ) -> bool:
+        """True if the condition holds, and a change can be made to depend on that."""
+        if condition is ETAG_IS_THE_SAME and not self._can_expect(expected):
+            return False
+        return _met(condition, expected, item)
+
+    def _guard_over(
+        self, key: NonEmptySafeStrTuple, condition: ETagConditionFlag, etag: ETagIfExists
+    ) -> Guard | None:
+        """Return the guard for a change of what was seen; `None` if any version may be changed."""
+        if self._can_expect(etag):
+            return Guard(etag)
+        if condition is ANY_ETAG:
+            return None
+        raise self._conflict(key, 1, etag)
+
+    def _conflict(
+        self, key: NonEmptySafeStrTuple, attempts: int, etag: ETagIfExists
+    ) -> ConcurrencyConflictError:
+        error = ConcurrencyConflictError(key, attempts)
+        if not self._can_expect(etag):
+            error.add_note(
+                f"or it was not: no change can depend on the etag {etag!r} of the server"
+            )
+        return error
+
+    def _rounds(self, key: NonEmptySafeStrTuple) -> Iterator[int]:
+        for attempt in range(_MOST_ROUNDS):
+            if attempt >= _ROUNDS_AT_ONCE:
+                self._let_others(attempt - _ROUNDS_AT_ONCE)
+            yield attempt
+        raise ConcurrencyConflictError(key, _MOST_ROUNDS)
 
     def _fetched(
         self,
@@ -366,11 +404,6 @@ def _checked_retries(n_retries: int | None) -> int | None:
     if retries < 0:
         raise ValueError(f"n_retries must not be negative, got {retries}")
     return retries
-
-
-def _rounds(key: NonEmptySafeStrTuple) -> Iterator[int]:
-    yield from range(_MOST_ROUNDS)
-    raise ConcurrencyConflictError(key, _MOST_ROUNDS)
 
 
 def _met(

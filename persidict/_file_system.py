@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Callable
 from functools import cache, lru_cache
@@ -60,6 +61,8 @@ class FileSystem(NamedTuple):
         return f"{self.kind or 'unknown file system'}: {', '.join(odd)}" if odd else ""
 
 
+_log = logging.getLogger(__name__)
+
 folder_of = lru_cache(maxsize=16384)(os.path.dirname)
 
 ordinary: set[int] = set()
@@ -108,7 +111,7 @@ def _probed(folder: str, device: int) -> FileSystem:
         kind, exact_names=kind in _EXACT.split(), real_inodes=_has_inodes(kind, options)
     )
     if probed.oddities:
-        _log(f"{folder} is on {probed.oddities}")
+        _log.info("%s is on %s", folder, probed.oddities)
     else:
         ordinary.add(device)
     return probed
@@ -152,7 +155,7 @@ def _links_work(folder: str, what: str, *, again: bool = False) -> bool | None:
     if answer is not None:
         _works[trial] = answer
     if answer is False and known is not False:
-        _log(f"{folder} is on a file system without {what}")
+        _log.info("%s is on a file system without %s", folder, what)
     return answer
 
 
@@ -194,9 +197,3 @@ def _statx() -> Callable[[int], Any] | None:
     forced = 0x2000 | 0x1000  # AT_STATX_FORCE_SYNC | AT_EMPTY_PATH
     basic_stats = 0x7FF
     return lambda fd: call(fd, b"", forced, basic_stats, ctypes.create_string_buffer(256))
-
-
-def _log(message: str) -> None:
-    import logging  # which takes longer to import than all of this
-
-    logging.getLogger("persidict").info(message)

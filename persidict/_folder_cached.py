@@ -38,7 +38,8 @@ class FolderCachedDict(MutableDictCached[ValueType]):
             found = self._data_cache._checked_read(key) if etag else None
             if etag is None or found is None or _date(etag.stat) != _date(found.stat):
                 return None
-            return Item(found.value, Stat(ETagValue(str(etag.value)), 0.0))
+            known = ETagValue(str(etag.value))
+            return Item(found.value, Stat(known, 0.0)) if self._can_expect(known) else None
         except Exception:  # a cache that fails is a cache that misses
             return None
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from functools import lru_cache
 
 from persidict.safe_str_tuple_signing import unsign_component
+
+_log = logging.getLogger(__name__)
 
 # The version that lost: of Syncthing, ownCloud and Nextcloud. The copies that Dropbox, Google
 # Drive, iCloud and Box make have spaces in their names, as no key has.
@@ -65,9 +68,7 @@ def _begins_as_item(stem: str, digest_len: int) -> bool:
 
 @lru_cache(maxsize=1024)  # once
 def _warn_of(stem: str) -> None:
-    import logging
-
-    logging.getLogger("persidict").warning(
+    _log.warning(
         "%r is a copy that another program has made of an item, maybe of a version that was "
         "written on another machine: it is passed over",
         stem,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from persidict._words import IF_ABSENT, Guard, Item, Stat
-from persidict.exceptions import MutationPolicyError
+from persidict.exceptions import refusal
 from persidict.jokers_and_status_flags import (
     CONTINUE_NORMAL_EXECUTION,
     ITEM_NOT_AVAILABLE,
@@ -59,11 +59,11 @@ class ItemDict(PersiDict[ValueType]):
         if self._process_joker(key, value) is CONTINUE_NORMAL_EXECUTION:
             guard = IF_ABSENT if self.append_only else None
             if self._write(key, value, guard) is None:
-                raise MutationPolicyError("append-only")
+                raise refusal("append-only", self, key)
 
     def __delitem__(self, key: Any) -> None:
         key = item_key(key)
-        self._refuse_change()
+        self._refuse_change(key)
         if not self._remove(key, None):
             raise self._absence(key)
 

@@ -27,6 +27,10 @@ class ItemPrimitives(ABC, Generic[ValueType]):
         """True if items can be added and never changed or removed."""
         return self._append_only
 
+    def _can_expect(self, etag: ETagIfExists) -> bool:
+        """True if the etag proves which version it is, so that a guard can name it."""
+        return True
+
     @abstractmethod
     def _stat(self, key: NonEmptySafeStrTuple) -> Stat | None:
         """Look at the item without reading its value."""

@@ -12,13 +12,15 @@ from botocore.exceptions import ClientError
 from persidict._blobs import Blob, BlobStore, Listed
 from persidict._buffers import Buffer
 from persidict._read_ahead import read_ahead
-from persidict._retry import pause
-from persidict._s3_bucket import Bucket, stat_of
+from persidict._retry import medium_pause, pause
+from persidict._s3_bucket import Bucket, field, incomplete, stat_of
 from persidict._s3_bulk import BulkReader
 from persidict._s3_changes import Change, condition_of, look
 from persidict._s3_errors import advise
-from persidict._s3_proof import obeys, require_conditions
+from persidict._s3_prefix import checked_key
+from persidict._s3_proof import obeys, require_conditions, seems_exact
 from persidict._s3_reads import read
+from persidict._s3_removals import remove_each
 from persidict._s3_writes import Upload, write, write_if
 from persidict._words import Guard, Stat
 from persidict.exceptions import ConcurrencyConflictError
@@ -31,6 +33,8 @@ _BATCH = 1000  # objects that one request can list or remove
 _THREADS = 16
 _READ_AHEAD = 64 << 20  # bytes
 _ROUNDS = 1000
+_ATTEMPTS = 12  # to remove what the server has failed to remove
+_NAMED = 10  # of those that are left
 _PASSING = ("InternalError", "SlowDown", "ServiceUnavailable")
 
 
@@ -66,16 +70,19 @@ class S3Blobs(BlobStore):
         self._items_stay = items_stay
         self._bulk = bulk
 
+    def _key(self, name: str) -> str:
+        return checked_key(self.prefix + name)
+
     @property
     def guards_are_exact(self) -> bool:
-        return obeys(self.bucket, "put_object", self.prefix) and self._removals_are_exact()
+        return seems_exact(self.bucket, self.prefix)
 
     def stat(self, name: str) -> Stat | None:
-        found = repeated(look, self.bucket, self.prefix + name)
+        found = repeated(look, self.bucket, self._key(name))
         return None if found is None else found.stat
 
     def read(self, name: str, unless: ETagIfExists = ITEM_NOT_AVAILABLE) -> Blob | None:
-        return repeated(read, self.bucket, self.prefix + name, unless)
+        return repeated(read, self.bucket, self._key(name), unless)
 
     def read_each(self, wanted: Iterable[tuple[T, str, int]]) -> Iterator[tuple[T, Blob | None]]:
         """Read many, several at once."""
@@ -94,35 +101,39 @@ class S3Blobs(BlobStore):
         return self.read(name)
 
     def write(self, name: str, data: Buffer, guard: Guard | None) -> Stat | None:
-        upload = Upload(self.bucket, self.prefix + name, data, self._content_type)
+        upload = Upload(self.bucket, self._key(name), data, self._content_type)
         if guard is None:
             return repeated(write, upload)
         require_conditions(self.bucket, self.prefix)
         return write_if(upload, guard, items_stay=self._items_stay)
 
     def remove(self, name: str, guard: Guard | None) -> bool:
-        key = self.prefix + name
+        key = self._key(name)
         if guard is not None:
             return self._remove_if(key, guard)
-        for _ in range(_ROUNDS):
+        for attempt in range(_ROUNDS):
             found = repeated(look, self.bucket, key)
             if found is None:
                 return False
             # nobody else is told that he has removed this version
             if self._remove_if(key, Guard(found.stat.etag), seen=found.stat):
                 return True
+            medium_pause(attempt)
         raise ConcurrencyConflictError(key, _ROUNDS)
+
+    def can_expect(self, etag: ETagIfExists) -> bool:
+        return condition_of(Guard(etag)) is not None
 
     def _remove_if(self, key: str, guard: Guard, seen: Stat | None = None) -> bool:
         condition = condition_of(guard)
-        if guard.expected is ITEM_NOT_AVAILABLE or condition is None:
+        if guard.expected is ITEM_NOT_AVAILABLE or (condition is None and seen is None):
             return False
-        if not self._removals_are_exact():
+        if condition is None or not self._removals_are_exact():
             if not (seen or self._is_met(key, guard)):
                 return False
             condition = {}
         remove = partial(self.bucket.ask, "delete_object", Key=key, **condition)
-        change = Change(self.bucket, key, guard, items_stay=False)
+        change = Change(self.bucket, key, guard, items_stay=False, removes=True)
         return change.outcome(remove) is not None
 
     def _is_met(self, key: str, guard: Guard) -> bool:
@@ -135,40 +146,54 @@ class S3Blobs(BlobStore):
     def remove_all(self, names: Iterable[str]) -> None:
         keys = (self.prefix + name for name in names)
         while batch := list(islice(keys, _BATCH)):
-            for attempt in range(_ROUNDS):
-                batch = repeated(self._left_of, batch)
-                if not batch:
-                    break
-                pause(min(attempt, 4))
+            self._remove_batch(batch)
 
-    def _left_of(self, keys: list[str]) -> list[str]:
-        """Remove what can be removed now; return what the server was too busy for."""
-        objects = [{"Key": key} for key in keys]
-        answer = self.bucket.ask("delete_objects", Delete={"Objects": objects, "Quiet": True})
-        errors: list[dict[str, Any]] = answer.get("Errors", [])
-        for error in errors:
-            if error.get("Code") not in (*_PASSING, "NoSuchKey"):
-                failure = ClientError({"Error": error}, "DeleteObjects")
-                advise(failure, self.bucket.place)
-                raise failure
-        return [error["Key"] for error in errors if error["Code"] in _PASSING]
+    def _remove_batch(self, keys: list[str]) -> None:
+        attempt = 0
+        while errors := repeated(self._errors_of_removal, keys):
+            failed = {error.get("Key") for error in errors}
+            # an error that names none of them may be about each
+            left = [key for key in keys if key in failed] if failed <= {*keys} else keys
+            attempt = attempt + 1 if len(left) == len(keys) else 0
+            keys = left
+            lasting = [error for error in errors if error.get("Code") not in _PASSING]
+            if lasting or attempt == _ATTEMPTS:
+                raise self._refusal((lasting or errors)[0], left)
+            pause(min(attempt, 4))
+
+    def _errors_of_removal(self, keys: list[str]) -> list[dict[str, Any]]:
+        """Remove what can be removed now; return the errors about the others."""
+        errors = remove_each(self.bucket, keys)
+        return [error for error in errors if error.get("Code") != "NoSuchKey"]
+
+    def _refusal(self, error: dict[str, Any], left: list[str]) -> ClientError:
+        failure = ClientError({"Error": error}, "DeleteObjects")
+        advise(failure, self.bucket.place)
+        more = ", ..." if len(left) > _NAMED else ""
+        failure.add_note(f"{len(left)} of a batch are left: {', '.join(left[:_NAMED])}{more}")
+        return failure
 
     def scan(self, suffix: str, *, stats: bool) -> Iterator[Listed]:
         """Yield names in the order of their bytes; one request for each thousand objects."""
         for page in self._pages():
-            found = [one for one in page if one["Key"].endswith(suffix)]
+            found = [one for one in page if field(one, "Key", self.prefix).endswith(suffix)]
             for folder, objects in groupby(found, lambda one: self._folder_of(one["Key"])):
                 yield self._listed(folder, suffix, list(objects), stats=stats)
 
     def _pages(self) -> Iterator[list[dict[str, Any]]]:
+        seen: set[str | None] = set()
         more: dict[str, str] = {}
         while True:
             ask = partial(self.bucket.ask, "list_objects_v2", Prefix=self.prefix, **more)
             answer = repeated(ask)
             yield answer.get("Contents", [])
-            if not answer.get("IsTruncated"):
+            token = answer.get("NextContinuationToken")
+            if not answer.get("IsTruncated", token):
                 return
-            more = {"ContinuationToken": answer["NextContinuationToken"]}
+            if not token or token in seen:  # what follows cannot be asked for
+                raise incomplete("truncated listing", "continuation token of its own", self.prefix)
+            seen.add(token)
+            more = {"ContinuationToken": token}
 
     def _folder_of(self, key: str) -> str:
         return key[len(self.prefix) : key.rfind("/") + 1]
@@ -180,8 +205,8 @@ class S3Blobs(BlobStore):
         return Listed(
             folder,
             [one["Key"][start:end] for one in objects],
-            [stat_of(one) for one in objects] if stats else None,
-            [one["Size"] for one in objects],
+            [stat_of(one, one["Key"]) for one in objects] if stats else None,
+            [one.get("Size", 0) for one in objects],
         )
 
     def child(self, prefix: str) -> S3Blobs:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from persidict._retry import pause
-from persidict._s3_bucket import Bucket, stat_of
-from persidict._s3_errors import (
-    NETWORK,
-    UNREACHABLE,
-    code_of,
-    is_absence,
-    is_undecided,
-    is_unknown,
-    is_unmet,
-    was_resent,
-)
+from persidict._s3_attempts import Met, met_in, noted
+from persidict._s3_bucket import Bucket, is_strong, stat_of
+from persidict._s3_errors import UNREACHABLE, code_of, is_absence, is_undecided, is_unmet
 from persidict._words import IF_ABSENT, Guard, Stat, etag_of
 from persidict.exceptions import OutcomeUnknownError
 from persidict.io_retry import not_again, repeated
@@ -34,7 +25,6 @@ WRITE = "persidict-write"
 """Metadata: the name of the guarded write that made the object."""
 OVER = "persidict-over"
 """Metadata: the etag that this write has replaced."""
-_ETAG = re.compile(r'"[!#-~]+"').fullmatch
 
 
 class Found(NamedTuple):
@@ -51,7 +41,7 @@ def condition_of(guard: Guard) -> dict[str, str] | None:
         return {"IfNoneMatch": "*"}
     # servers read lists, stars and missing quotes into what is no etag of theirs
     expected = guard.expected
-    return {"IfMatch": expected} if isinstance(expected, str) and _ETAG(expected) else None
+    return {"IfMatch": expected} if isinstance(expected, str) and is_strong(expected) else None
 
 
 class Change:
@@ -59,22 +49,26 @@ class Change:
 
     A server can do what it was asked and the answer still be lost; the same request, sent again,
     then meets its own work and is refused. So a write leaves its name in the object's metadata,
-    and a refusal that may be such a one is settled by a look at the object.
+    and whatever comes after such an answer is settled by a look at the object.
 
     Args:
         bucket: the bucket.
         key: of the object.
         guard: what the object must be.
-        items_stay: nobody removes or replaces objects here.
+        items_stay: objects are never removed or replaced here.
+        removes: the object shall go, so nothing can bear the name of this change.
     """
 
-    def __init__(self, bucket: Bucket, key: str, guard: Guard, *, items_stay: bool) -> None:
+    def __init__(
+        self, bucket: Bucket, key: str, guard: Guard, *, items_stay: bool, removes: bool = False
+    ) -> None:
         self._bucket = bucket
         self._key = key
         self._guard = guard
         self._items_stay = items_stay
+        self._removes = removes
         self._name = uuid4().hex
-        self._resent = False
+        self._met: set[Met] = set()
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -94,33 +88,51 @@ class Change:
 
     def _outcome(self, act: Callable[[], T]) -> T | Stat | None:
         for attempt in range(_ATTEMPTS):
-            try:
-                return act()
-            except (ClientError, *NETWORK) as error:
-                if _is_final(error, resent=self._resent):
-                    return None
-                failure = error
-            self._resent = self._resent or _may_be_done(failure)
+            with noted() as met:
+                try:
+                    return act()
+                except Exception as error:  # whatever it is, it may come after a success
+                    failure = error
+            self._met |= met_in(met, failure)
+            if _is_final(failure, resent=self._is_open):
+                return None
             is_last = attempt == _ATTEMPTS - 1
-            if not _is_undecided(failure) or (is_last and self._resent):
+            if not _is_undecided(failure) or (is_last and self._is_open):
                 found = self._look_after(failure)
                 if found is not None and found.write == self._name:
                     return found.stat
-                if self._was_beaten(found):
+                if self._is_unmet(found, failure):
                     return None
-                self._check_undone(found, failure)
+                if not _is_refusal(failure):
+                    failure.add_note("the object is as it was before, or as if it were")
+                    raise failure
             pause(min(attempt, _LONGEST_PAUSE))
         raise failure
+
+    @property
+    def _is_open(self) -> bool:
+        """True if a request has met something else than a no, so that a look has to tell."""
+        return bool(self._met - {Met.REFUSED})
 
     def _look_after(self, failure: Exception) -> Found | None:
         try:
             return repeated(look, self._bucket, self._key)
-        except (ClientError, BotoCoreError) as error:
-            if isinstance(failure, UNREACHABLE):
+        except Exception as error:
+            if self._met == {Met.UNSENT} and isinstance(failure, UNREACHABLE):
                 # the way there was tried by the look, as often as it is worth
                 not_again(failure, "whether the change was carried out could not be found out")
                 raise failure from None
             raise self._unknown(f"the server cannot be asked ({error})") from failure
+
+    def _is_unmet(self, found: Found | None, failure: Exception) -> bool:
+        """True if others were first; raises if they may have come after this change."""
+        if self._was_beaten(found):
+            return True
+        is_as_before = self._guard.holds(etag_of(found.stat if found else None))
+        may_be_ours = not is_as_before and Met.UNKNOWN in self._met
+        if may_be_ours or self._may_be_gone(found, failure):
+            raise self._unknown("others have changed the object") from failure
+        return not is_as_before
 
     def _was_beaten(self, found: Found | None) -> bool:
         """True if another has changed what we wanted to change: then we have not."""
@@ -131,16 +143,12 @@ class Change:
             return self._items_stay
         return found.over == expected
 
-    def _check_undone(self, found: Found | None, failure: Exception) -> None:
-        """Raise unless the object is as if nothing had been done and the server asks to repeat."""
-        is_refusal = isinstance(failure, ClientError) and _is_refusal(failure)
-        # what was there when an insertion was refused, and is gone, may have been ours
-        is_gone = found is None and is_refusal and self._guard == IF_ABSENT
-        if is_gone or not self._guard.holds(etag_of(found.stat if found else None)):
-            raise self._unknown("others have changed the object") from failure
-        if not is_refusal:
-            failure.add_note("the object is as it was before, or as if it were")
-            raise failure
+    def _may_be_gone(self, found: Found | None, failure: Exception) -> bool:
+        """True if nothing is there, which may be the end of what this change has done."""
+        if found is not None or not self._is_open:
+            return False
+        # what was there when an insertion was refused may have been ours
+        return self._removes or (self._guard == IF_ABSENT and _is_refusal(failure))
 
     def _unknown(self, reason: str) -> OutcomeUnknownError:
         return OutcomeUnknownError(
@@ -154,29 +162,26 @@ class Change:
 
 def _is_final(error: Exception, *, resent: bool) -> bool:
     """True if the server says no to what it sees for the first time; raises what is no answer."""
-    if not isinstance(error, ClientError):
+    if resent or _is_undecided(error) or _is_of_upload(error):
         return False
-    if is_undecided(error) or is_unknown(error) or code_of(error) == "NoSuchUpload":
-        return False
-    if resent or was_resent(error):
-        return False  # whatever it is, it may come after a success
     if not _is_refusal(error):
         raise error
     return True
 
 
-def _is_refusal(error: ClientError) -> bool:
+def _is_refusal(error: Exception) -> bool:
     """True if the server says that the object, or the upload, is not what it should be."""
-    return is_unmet(error) or is_absence(error) or code_of(error) == "NoSuchUpload"
+    return isinstance(error, ClientError) and (
+        is_unmet(error) or is_absence(error) or _is_of_upload(error)
+    )
+
+
+def _is_of_upload(error: Exception) -> bool:
+    return isinstance(error, ClientError) and code_of(error) == "NoSuchUpload"
 
 
 def _is_undecided(failure: Exception) -> bool:
     return isinstance(failure, ClientError) and is_undecided(failure)
-
-
-def _may_be_done(failure: Exception) -> bool:
-    """True unless the only request ever sent was one that the server would not decide."""
-    return not (_is_undecided(failure) and not was_resent(failure))
 
 
 def look(bucket: Bucket, key: str) -> Found | None:
@@ -189,4 +194,4 @@ def look(bucket: Bucket, key: str) -> Found | None:
         bucket.still_exists()
         return None
     metadata = {name.lower(): text for name, text in answer.get("Metadata", {}).items()}
-    return Found(stat_of(answer), metadata.get(WRITE), metadata.get(OVER))
+    return Found(stat_of(answer, key), metadata.get(WRITE), metadata.get(OVER))

@@ -66,14 +66,37 @@ def is_undecided(error: ClientError) -> bool:
     return code_of(error) in ("ConditionalRequestConflict", "OperationAborted", "409")
 
 
+def is_throttled(error: ClientError) -> bool:
+    """True if S3 says that it gets too many requests, and has not carried out this one."""
+    return code_of(error) == "SlowDown"
+
+
 def is_unknown(error: ClientError) -> bool:
     """True if the server failed on its way: it may have done what was asked, or not."""
-    return status_of(error) >= 500 or code_of(error) in ("InternalError", "RequestTimeout")
+    failed = status_of(error) >= 500 or status_of(error) == 408
+    return failed or code_of(error) in ("InternalError", "RequestTimeout")
 
 
+def may_mean_checksums(error: Exception) -> bool:
+    """True if a server may say this of an upload because of the checksum that boto3 puts on it."""
+    if not isinstance(error, ClientError):
+        return False
+    return status_of(error) in (411, 501) or code_of(error) in _OF_CHECKSUMS
+
+
+_OF_CHECKSUMS = {
+    "BadDigest", "BadRequest", "IncompleteBody", "InvalidArgument", "InvalidDigest",
+    "InvalidHeader", "InvalidRequest", "MalformedTrailerError", "MissingContentLength",
+    "NotImplemented", "UnsupportedHeader", "XAmzContentSHA256Mismatch",
+}  # fmt: skip
+CHECKSUMS = (
+    "the server may not understand the checksums that boto3 puts on uploads: leave them out with "
+    'config={"request_checksum_calculation": "when_required"}'
+)
 _CREDENTIALS = (
     "give credentials by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, by a "
-    "profile (AWS_PROFILE), by a role of the machine, or by session=boto3.Session(...)"
+    "profile (AWS_PROFILE), by a role of the machine, or by session=boto3.Session(...); to read "
+    'what is public without any, give config={"signature_version": "unsigned"}'
 )
 _REFUSED = f"the endpoint does not accept the credentials, or does not know them: {_CREDENTIALS}"
 MISSING_BUCKET = "the bucket does not exist there: check bucket_name, region and endpoint_url"

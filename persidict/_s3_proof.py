@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from contextlib import suppress
 from typing import Final
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from persidict._s3_bucket import Bucket
+from persidict._s3_bucket import Bucket, is_aws
 from persidict._s3_errors import code_of, is_absence, is_unmet
 from persidict.exceptions import BackendError
 from persidict.io_retry import repeated
@@ -23,10 +21,6 @@ _asking: dict[tuple[str, str, str], threading.Lock] = {}
 if hasattr(os, "register_at_fork"):
     # another thread may have held one, and is not there to give it back
     os.register_at_fork(after_in_child=_asking.clear)
-_S3_AT_AWS = re.compile(
-    r"(.+\.)?(s3|s3-[a-z0-9-]+|s3express-[a-z0-9-]+)(\.dualstack)?(\.[a-z]+-[a-z-]+-\d+)?(\.vpce)?"
-    r"\.amazonaws\.com(\.cn)?"
-).fullmatch
 
 
 def obeys(bucket: Bucket, operation: str, prefix: str) -> bool:
@@ -58,27 +52,36 @@ def require_conditions(bucket: Bucket, prefix: str) -> None:
         )
 
 
-def is_aws(endpoint: str) -> bool:
-    """True for Amazon's S3; not for what others serve from their machines there."""
-    parts = urlsplit(endpoint)
-    return parts.port is None and bool(_S3_AT_AWS(parts.hostname or ""))
+def seems_exact(bucket: Bucket, prefix: str) -> bool:
+    """True if the server obeys, or would not let us try: who may not change it does no harm."""
+    try:
+        return all(obeys(bucket, each, prefix) for each in ("put_object", "delete_object"))
+    except ClientError as error:
+        if code_of(error) not in ("AccessDenied", "Forbidden", "403"):
+            raise
+        return True
 
 
 def _refuses(bucket: Bucket, operation: str, prefix: str) -> bool:
     probe = f"{prefix}__persidict_probe__{uuid4().hex}"
+    refused = False
+    try:
+        refused = _is_refused(bucket, operation, probe)
+    finally:
+        if not refused:
+            _remove(bucket, probe)  # it may be there although the answer was lost
+    return refused
+
+
+def _is_refused(bucket: Bucket, operation: str, probe: str) -> bool:
     try:
         bucket.ask(operation, Key=probe, IfMatch=_NO_VERSION)
     except ClientError as error:
         if is_unmet(error) or is_absence(error):
             return True
-        _remove(bucket, probe)
         if code_of(error) != "NotImplemented":
             raise
-    except BotoCoreError:
-        _remove(bucket, probe)  # it may be there although the answer was lost
-        raise
-    else:
-        _remove(bucket, probe)
+        bucket.ask(operation, Key=probe)  # raises if it is not the condition that is not known
     return False
 
 

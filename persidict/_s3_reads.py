@@ -13,10 +13,12 @@ from persidict._s3_bucket import Bucket, stat_of, unchanged_stat
 from persidict._s3_changes import condition_of
 from persidict._s3_errors import BROKEN_BODY, is_absence, is_unchanged, is_unmet
 from persidict._words import Guard, Item
+from persidict.exceptions import ConcurrencyConflictError
 from persidict.jokers_and_status_flags import (
     ITEM_NOT_AVAILABLE,
     VALUE_NOT_RETRIEVED,
     ETagIfExists,
+    ETagValue,
 )
 
 _ATTEMPTS = 5
@@ -35,15 +37,15 @@ def read(bucket: Bucket, key: str, unless: ETagIfExists = ITEM_NOT_AVAILABLE) ->
             if is_absence(error):
                 return None
             raise
-        stat = stat_of(answer)
-        if stat.etag == unless:  # some servers send the value all the same
+        stat = stat_of(answer, key)
+        if condition and stat.etag == unless:  # some servers send the value all the same
             answer["Body"].close()
             return Item(VALUE_NOT_RETRIEVED, stat)
         try:
-            return Item(_body(bucket, key, answer), stat)
-        except (*BROKEN_BODY, _Replaced, ClientError) as error:
+            return Item(_body(bucket, key, answer, stat.etag), stat)
+        except (*BROKEN_BODY, _ReplacedError, ClientError) as error:
             # replaced while it was on its way: then the newer version is what we want
-            was_replaced = isinstance(error, _Replaced) or (
+            was_replaced = isinstance(error, _ReplacedError) or (
                 isinstance(error, ClientError) and is_unmet(error)
             )
             if attempt == _ATTEMPTS - 1 or not (was_replaced or isinstance(error, BROKEN_BODY)):
@@ -57,22 +59,23 @@ def _condition(unless: ETagIfExists) -> dict[str, str]:
     return {"IfNoneMatch": expected["IfMatch"]} if expected else {}
 
 
-def _body(bucket: Bucket, key: str, answer: Any) -> Buffer:
-    if answer["ContentLength"] < LARGE:
+def _body(bucket: Bucket, key: str, answer: Any, etag: ETagValue) -> Buffer:
+    # an answer in chunks has no length; and by its etag alone a rest is known to be one
+    if answer.get("ContentLength", 0) < LARGE or condition_of(Guard(etag)) is None:
         return answer["Body"].read()  # type: ignore[no-any-return]
-    return _Download(bucket, key, answer).buffer()
+    return _Download(bucket, key, answer, etag).buffer()
 
 
-class _Replaced(Exception):  # noqa: N818 - a signal, not an error
+class _ReplacedError(ConcurrencyConflictError):
     """What a server offers as the rest of an object is none."""
 
 
 class _Download:
     """A large object on its way into memory; a broken answer is taken up where it broke off."""
 
-    def __init__(self, bucket: Bucket, key: str, answer: Any) -> None:
+    def __init__(self, bucket: Bucket, key: str, answer: Any, etag: ETagValue) -> None:
         self._bucket = bucket
-        self._place = {"Key": key, "IfMatch": answer["ETag"]}
+        self._place = {"Key": key, "IfMatch": etag}
         self._buffer = new_buffer(answer["ContentLength"])
         self._done = 0
         self._stream = answer["Body"]
@@ -105,6 +108,6 @@ class _Download:
         self._stream = answer["Body"]
         # some servers ignore the condition, some the range
         is_rest = answer.get("ContentRange", "").startswith(f"bytes {self._done}-")
-        if not is_rest or answer["ETag"] != self._place["IfMatch"]:
+        if not is_rest or stat_of(answer, self._place["Key"]).etag != self._place["IfMatch"]:
             self._stream.close()
-            raise _Replaced
+            raise _ReplacedError(self._place["Key"], _ATTEMPTS)

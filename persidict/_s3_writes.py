@@ -10,12 +10,10 @@ from contextvars import copy_context
 from io import BytesIO
 from typing import Any, NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from persidict._buffers import Buffer
-from persidict._s3_bucket import Bucket, stat_of
+from persidict._s3_attempts import Met, met_in, noted
+from persidict._s3_bucket import Bucket, field, stat_of
 from persidict._s3_changes import Change, condition_of, look
-from persidict._s3_errors import NETWORK, is_unknown
 from persidict._words import Guard, Stat, etag_of
 from persidict.io_retry import repeated
 
@@ -49,12 +47,10 @@ class Upload(NamedTuple):
         if metadata or self.bucket.metadata:
             described["Metadata"] = self.bucket.metadata | metadata
         if len(self.data) >= IN_PARTS:
-            return stat_of(_send_in_parts(self, condition, described))
-        return stat_of(
-            self.bucket.ask(
-                "put_object", Key=self.key, Body=_body(self.data), **described, **condition
-            )
-        )
+            return stat_of(_send_in_parts(self, condition, described), self.key)
+        body = _body(self.data)
+        answer = self.bucket.ask("put_object", Key=self.key, Body=body, **described, **condition)
+        return stat_of(answer, self.key)
 
 
 def write(upload: Upload) -> Stat:
@@ -62,17 +58,18 @@ def write(upload: Upload) -> Stat:
 
     If the answer is lost, an object with our bytes counts as written.
     """
-    try:
-        return upload.send({}, {})
-    except (ClientError, *NETWORK) as error:
-        if isinstance(error, ClientError) and not is_unknown(error):
-            raise
-        found = None
-        with suppress(ClientError, BotoCoreError):  # the first error is the one to tell
+    with noted() as met:
+        try:
+            return upload.send({}, {})
+        except Exception as error:  # whatever it is, it may come after a success
+            failure = error
+    found = None
+    if met_in(met, failure) - {Met.REFUSED}:
+        with suppress(Exception):  # the first error is the one to tell
             found = look(upload.bucket, upload.key)
-        if found is None or found.stat.etag != etag_of_bytes(upload.data):
-            raise
-        return found.stat
+    if found is None or found.stat.etag != etag_of_bytes(upload.data):
+        raise failure
+    return found.stat
 
 
 def write_if(upload: Upload, guard: Guard, *, items_stay: bool) -> Stat | None:
@@ -118,7 +115,7 @@ def _parts(data: Buffer) -> Iterator[bytes]:
 def _send_in_parts(upload: Upload, condition: dict[str, str], described: dict[str, Any]) -> Any:
     place = {"Key": upload.key}
     started = upload.bucket.ask("create_multipart_upload", **place, **described)
-    place["UploadId"] = started["UploadId"]
+    place["UploadId"] = field(started, "UploadId", upload.key)
     try:
         parts = _send_parts(upload, place)
         return upload.bucket.ask(
@@ -126,7 +123,7 @@ def _send_in_parts(upload: Upload, condition: dict[str, str], described: dict[st
         )
     except BaseException:
         # parts of what never became an object are paid for, too
-        with suppress(ClientError, BotoCoreError):
+        with suppress(Exception):  # the first error is the one to tell
             upload.bucket.ask("abort_multipart_upload", **place)
         raise
 
@@ -135,7 +132,7 @@ def _send_parts(upload: Upload, place: dict[str, str]) -> list[dict[str, Any]]:
     def send(number: int, part: bytes) -> dict[str, Any]:
         answer = upload.bucket.ask("upload_part", **place, PartNumber=number, Body=BytesIO(part))
         sums = {name: answer[name] for name in _PART_SUMS if name in answer}
-        return {"PartNumber": number, "ETag": answer["ETag"], **sums}
+        return {"PartNumber": number, "ETag": field(answer, "ETag", upload.key), **sums}
 
     return list(_a_few_at_once(send, enumerate(_parts(upload.data), start=1)))
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import repeat
 from typing import Any, Self
 
+from persidict import shown
 from persidict._blobs import Blob, BlobStore, Listed
 from persidict._codecs import codec_for
 from persidict._foreign import is_foreign, is_foreign_folder
@@ -58,6 +59,9 @@ class StoredDict(ItemDict[ValueType]):
     def is_exact(self) -> bool:
         """True if nobody can come between the check of a condition and the act."""
         return self._store.guards_are_exact
+
+    def _can_expect(self, etag: ETagIfExists) -> bool:
+        return self._store.can_expect(etag)
 
     def _has(self, key: NonEmptySafeStrTuple) -> bool:
         return self._store.has(self._name(key))
@@ -180,7 +184,7 @@ class StoredDict(ItemDict[ValueType]):
 
     def _damage(self, key: NonEmptySafeStrTuple, blob: Blob, error: Exception) -> DamagedItemError:
         damage = DamagedItemError(
-            f"the item {key.strings} cannot be decoded: {type(error).__name__}: {error} "
+            f"the item {shown.key(key)} cannot be decoded: {type(error).__name__}: {error} "
             f"(at {self._store.where(self._name(key))})",
             backend=self._store.backend,
             operation="read",

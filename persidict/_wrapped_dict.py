@@ -43,6 +43,9 @@ class WrappedDict(ItemDict[ValueType]):
         """True if the conditional operations of the wrapped dictionary are exact."""
         return self._inner.is_exact
 
+    def _can_expect(self, etag: ETagIfExists) -> bool:
+        return self._inner._can_expect(etag)
+
     def _stat(self, key: NonEmptySafeStrTuple) -> Stat | None:
         return self._inner._stat(key)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from persidict._codecs import codec_for
 from persidict._stored_dict import StoredDict
+from persidict.extras import require
 from persidict.jokers_and_status_flags import ValueType
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class BasicS3Dict(StoredDict[ValueType]):
         root_prefix: str = "",
         serialization_format: str = "pkl",
         append_only: bool = False,
-        base_class_for_values: type | None = None,
+        base_class_for_values: type[ValueType] | None = None,
         endpoint_url: str | None = None,
         config: Any = None,
         session: Any = None,
@@ -64,10 +64,12 @@ class BasicS3Dict(StoredDict[ValueType]):
         _check_boto3(type(self).__name__)
         # boto3 is optional, and these are its only users
         from persidict._s3_blobs import S3Blobs
-        from persidict._s3_bucket import Bucket, new_client
+        from persidict._s3_bucket import Bucket, new_client, source_of
         from persidict._s3_bulk import BulkReader
+        from persidict._s3_prefix import check_prefix, checked_key
 
         _check_names(bucket_name, root_prefix)
+        checked_key(f"{root_prefix}/k.{serialization_format}")
         self.region = region
         self.bucket_name = bucket_name
         self.endpoint_url = endpoint_url
@@ -78,14 +80,15 @@ class BasicS3Dict(StoredDict[ValueType]):
         self.s3_client = client or new_client(
             session=session, region=region, endpoint_url=endpoint_url, config=config
         )
-        bucket = Bucket(self.s3_client, bucket_name, self.put_args)
+        source = None if client else source_of(self.s3_client, session)
+        bucket = Bucket(self.s3_client, bucket_name, self.put_args, source)
         super().__init__(
             store=S3Blobs(
                 bucket,
                 _ending_in_slash(root_prefix),
                 content_type=codec_for(serialization_format, None).content_type,
                 items_stay=bool(append_only),
-                bulk=BulkReader(bucket) if client is None and config is None else None,
+                bulk=BulkReader(bucket, _reason_of_its_own(client, config)),
             ),
             digest_len=0,
             compression=None,
@@ -94,6 +97,7 @@ class BasicS3Dict(StoredDict[ValueType]):
             serialization_format=serialization_format,
         )
         bucket.make_sure()
+        check_prefix(bucket, self.root_prefix)
 
     @property
     def root_prefix(self) -> str:
@@ -104,6 +108,11 @@ class BasicS3Dict(StoredDict[ValueType]):
     def base_url(self) -> str:
         """The place as a URL."""
         return f"s3://{self.bucket_name}/{self.root_prefix}"
+
+    @property
+    def _place(self) -> str:
+        """Bucket and prefix, by a name that no other place has, at whatever server."""
+        return self._store.bucket.location + self.root_prefix
 
     def get_params(self) -> dict[str, Any]:
         """Return the constructor arguments that give an equivalent dict over the same bucket."""
@@ -117,10 +126,13 @@ class BasicS3Dict(StoredDict[ValueType]):
 
 
 def _check_boto3(name: str) -> None:
-    if find_spec("boto3") is None:
-        raise ImportError(
-            f"{name} needs boto3: install the extra, for example pip install 'persidict[aws]'"
-        )
+    require(name, "boto3", "botocore", extra="aws")
+
+
+def _reason_of_its_own(client: Any, config: Any) -> str | None:
+    """Return why another client than this one may not ask, if it may not."""
+    given = "client" if client is not None else "config" if config is not None else None
+    return given and f"the dictionary was made with {given}=..."
 
 
 def _check_names(bucket_name: Any, root_prefix: Any) -> None:

@@ -7,12 +7,9 @@ from typing import Any, NoReturn, Self
 
 from persidict._words import IF_ABSENT, Guard, Item, Stat
 from persidict._wrapped_dict import WrappedDict, checked_dict
-from persidict.exceptions import MutationPolicyError
+from persidict.exceptions import refusal
 from persidict.jokers_and_status_flags import (
-    ANY_ETAG,
-    CONTINUE_NORMAL_EXECUTION,
     ITEM_NOT_AVAILABLE,
-    NEVER_RETRIEVE,
     ETagConditionFlag,
     ETagIfExists,
     TransformingFunction,
@@ -65,29 +62,14 @@ class AppendOnlyDictCached(WrappedDict[ValueType]):
             return self._data_cache[key]
         return super().__getitem__(key)
 
-    def __setitem__(self, key: Any, value: Any) -> None:
-        key = item_key(key)
-        if self._process_joker(key, value) is not CONTINUE_NORMAL_EXECUTION:
-            return
-        result = self._main_dict.setdefault_if(
-            key,
-            default_value=value,
-            condition=ANY_ETAG,
-            expected_etag=ITEM_NOT_AVAILABLE,
-            retrieve_value=NEVER_RETRIEVE,
-        )
-        if not result.value_was_mutated:
-            raise MutationPolicyError("append-only")
-        self._remember(key, value)
-
     def __delitem__(self, key: Any) -> NoReturn:
-        raise MutationPolicyError("append-only")
+        raise refusal("append-only", self, key)
 
     def discard_item_if(
         self, key: Any, *, condition: ETagConditionFlag, expected_etag: ETagIfExists
     ) -> NoReturn:
         """Raise `MutationPolicyError`."""
-        raise MutationPolicyError("append-only")
+        raise refusal("append-only", self, key)
 
     def transform_item(
         self,
@@ -97,7 +79,7 @@ class AppendOnlyDictCached(WrappedDict[ValueType]):
         n_retries: int | None = 6,
     ) -> NoReturn:
         """Raise `MutationPolicyError`."""
-        raise MutationPolicyError("append-only")
+        raise refusal("append-only", self, key)
 
     def _read(
         self, key: NonEmptySafeStrTuple, unless: ETagIfExists = ITEM_NOT_AVAILABLE

@@ -12,6 +12,7 @@ from persidict._words import IF_ABSENT, Guard, Item, Stat, etag_of
 from persidict._wrapped_dict import WrappedDict, checked_dict
 from persidict.jokers_and_status_flags import (
     ITEM_NOT_AVAILABLE,
+    VALUE_NOT_RETRIEVED,
     ETagIfExists,
     ETagValue,
     ValueType,
@@ -77,7 +78,7 @@ class MutableDictCached(WrappedDict[ValueType]):
         item = self._checked_read(key, unless=cached.stat.etag)
         if item is None:
             raise self._absence(key)
-        if item.stat.etag == cached.stat.etag:
+        if item.value is VALUE_NOT_RETRIEVED:
             item = cached
         return item.value  # type: ignore[return-value]  # it was retrieved
 
@@ -95,7 +96,8 @@ class MutableDictCached(WrappedDict[ValueType]):
             return cached
         current = super().etag(key)
         self._purge(key)  # a value without an etag may be of any version
-        self._keep(lambda: self._remember_etag(key, current))
+        if self._can_expect(current):
+            self._keep(lambda: self._remember_etag(key, current))
         return current
 
     def _remember_etag(self, key: NonEmptySafeStrTuple, etag: ETagValue) -> None:
@@ -148,7 +150,8 @@ class MutableDictCached(WrappedDict[ValueType]):
 
     def _cached_etag(self, key: NonEmptySafeStrTuple) -> ETagValue | None:
         with suppress(Exception):
-            return ETagValue(self._etag_cache[key])
+            etag = ETagValue(self._etag_cache[key])
+            return etag if self._can_expect(etag) else None
         return None
 
     def _cached_version(self, key: NonEmptySafeStrTuple) -> Guard | None:
@@ -159,7 +162,9 @@ class MutableDictCached(WrappedDict[ValueType]):
 
     def _remember(self, key: NonEmptySafeStrTuple, item: Item[Any], before: Guard | None) -> None:
         """Cache a version, unless somebody has cached one since the main dictionary was asked."""
-        if before is not None:
+        if not self._can_expect(item.stat.etag):
+            self._purge(key)  # under this etag it could stand for any version
+        elif before is not None:
             self._keep(lambda: self._replace_cached(key, item, before))
 
     def _replace_cached(self, key: NonEmptySafeStrTuple, item: Item[Any], before: Guard) -> None:

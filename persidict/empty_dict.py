@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from persidict._item_dict import ItemDict
 from persidict._words import Guard, Item, Stat
-from persidict.exceptions import MutationPolicyError
+from persidict.exceptions import AbsentKeyError, refusal
 from persidict.jokers_and_status_flags import (
     DELETE_CURRENT,
     IF_ETAG_CHANGED,
@@ -54,22 +54,22 @@ class EmptyDict(ItemDict[ValueType]):
         return False
 
     def __getitem__(self, key: Any) -> ValueType:
-        raise KeyError(key)
+        raise AbsentKeyError(key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if value is not KEEP_CURRENT:
             super().__setitem__(key, value)
 
     def __delitem__(self, key: Any) -> None:
-        raise KeyError(key)
+        raise AbsentKeyError(key)
 
     def timestamp(self, key: Any) -> float:
         """Raise `KeyError`."""
-        raise KeyError(key)
+        raise AbsentKeyError(key)
 
     def etag(self, key: Any) -> ETagValue:
         """Raise `KeyError`."""
-        raise KeyError(key)
+        raise AbsentKeyError(key)
 
     def setdefault(self, key: Any, default: Any = None) -> ValueType:
         """Return the default, without storing it."""
@@ -82,7 +82,7 @@ class EmptyDict(ItemDict[ValueType]):
     def pop(self, key: Any, /, default: Any = NO_DEFAULT) -> Any:
         """Return the default, or raise `KeyError`."""
         if default is NO_DEFAULT:
-            raise KeyError(key)
+            raise AbsentKeyError(key)
         return default
 
     def popitem(self) -> tuple[NonEmptySafeStrTuple, ValueType]:
@@ -140,5 +140,5 @@ class EmptyDict(ItemDict[ValueType]):
 
     def _process_joker(self, key: NonEmptySafeStrTuple, value: Any) -> Any:
         if value is DELETE_CURRENT and self.append_only:
-            raise MutationPolicyError("append-only")
+            raise refusal("append-only", self, key)
         return super()._process_joker(key, value)

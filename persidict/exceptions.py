@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from persidict import shown
+
+
+class AbsentKeyError(KeyError):
+    """There is no item of this key, which is `args[0]`; the text is the key as it is written."""
+
+    def __str__(self) -> str:
+        return shown.key(self.args[0])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self})"
+
 
 class MutationPolicyError(TypeError):
     """An append-only or write-once dictionary was asked to change or remove an item."""
@@ -11,6 +23,14 @@ class MutationPolicyError(TypeError):
     def __init__(self, policy: str) -> None:
         super().__init__(policy)
         self.policy = policy
+
+
+def refusal(policy: str, dictionary: Any, key: Any = None) -> MutationPolicyError:
+    """Return the error for a change that a dictionary does not allow; a note says of what."""
+    error = MutationPolicyError(policy)
+    what = "items" if key is None else f"the item {shown.key(key)}"
+    error.add_note(f"{what} of {dictionary!r} cannot be changed or removed")
+    return error
 
 
 class ConcurrencyConflictError(RuntimeError):
@@ -22,7 +42,9 @@ class ConcurrencyConflictError(RuntimeError):
         self.attempts = attempts
 
     def __str__(self) -> str:
-        return f"{self.key!r} was changed by others during each of {self.attempts} attempts"
+        return (
+            f"{shown.key(self.key)} was changed by others during each of {self.attempts} attempts"
+        )
 
 
 class BackendError(RuntimeError):
@@ -57,7 +79,7 @@ class LockTimeoutError(BackendError, TimeoutError):
 
 
 class OutcomeUnknownError(BackendError):
-    """An answer was lost and others were at the item since: the change was made, or it was not."""
+    """An answer was lost, and no look at the item can tell whether the change was made."""
 
 
 TransformConflictError = ConcurrencyConflictError

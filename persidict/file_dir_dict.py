@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal
 
+from persidict import shown
 from persidict._codecs import DEFAULT_COMPRESSION
 from persidict._file_system import FileSystem
 from persidict._folder_blobs import DEFAULT_LOCK_TIMEOUT, FolderBlobs
@@ -36,8 +39,8 @@ class FileDirDict(StoredDict[ValueType]):
     """A dictionary in a folder, shared by all threads and processes that open the folder.
 
     Single writes are atomic. Conditional operations are exact among the threads and processes of
-    one host, and on network file systems whose `link`, `symlink` and `rename` are atomic: nobody
-    loses an update without being told. Readers take no lock.
+    one host, and on network file systems whose `link`, `symlink` and `rename` are atomic: none
+    overwrites an update that it has not seen. Readers take no lock.
 
     Args:
         base_dir: the folder; it is created if missing.
@@ -53,18 +56,18 @@ class FileDirDict(StoredDict[ValueType]):
             may lose the last seconds. Atomic either way.
         exact: `False` compares and then acts, without locks: for folders on which locks cannot be
             made, such as those that a service copies between machines.
-        lock_timeout: seconds to wait for somebody who holds the lock of an item, which takes
-            microseconds unless he was stopped; then `LockTimeoutError`.
+        lock_timeout: seconds to wait for a process that holds the lock of an item, which takes
+            microseconds unless it was stopped; then `LockTimeoutError`.
     """
 
     def __init__(
         self,
-        *,
         base_dir: Any = FILEDIRDICT_DEFAULT_BASE_DIR,
+        *,
         serialization_format: str = "pkl",
         append_only: bool = False,
         digest_len: int = 4,
-        base_class_for_values: type | None = None,
+        base_class_for_values: type[ValueType] | None = None,
         compression: str | None = DEFAULT_COMPRESSION,
         durability: Literal["full", "relaxed"] = "full",
         exact: bool = True,
@@ -72,7 +75,7 @@ class FileDirDict(StoredDict[ValueType]):
     ) -> None:
         super().__init__(
             store=FolderBlobs(
-                os.path.abspath(str(base_dir)),
+                folder_path(base_dir),
                 durable=_is_durable(durability),
                 exact=bool(exact),
                 lock_timeout=_checked_timeout(lock_timeout),
@@ -113,6 +116,26 @@ class FileDirDict(StoredDict[ValueType]):
             if getattr(self, name) != default:
                 params[name] = getattr(self, name)
         return dict(sorted(params.items()))
+
+
+# A scheme and a slash; or the scheme of a place that is certainly no folder. One letter is a drive.
+_URL = re.compile(
+    r"[a-z][a-z0-9+.-]+:/|(abfss?|az|file|ftp|gc?s|hdfs|https?|memory|s3[an]?):", re.IGNORECASE
+)
+
+
+def folder_path(base_dir: Any) -> str:
+    """Return the absolute path of a folder; `ValueError` for a URL, or what was to become one."""
+    if isinstance(base_dir, Mapping):  # the content, as `dict` takes it
+        raise TypeError(f"base_dir must be a path, not a {type(base_dir).__name__}")
+    is_path = isinstance(base_dir, bytes | os.PathLike)
+    path: str = os.fsdecode(base_dir) if is_path else str(base_dir)
+    if _URL.match(path):
+        raise ValueError(
+            f"{shown.value(path)} is no folder: persidict_dask.open_store() opens "
+            "s3://bucket/prefix and file:///path; a folder of that name is ./ and the name"
+        )
+    return os.path.abspath(path)
 
 
 def _is_durable(durability: str) -> bool:

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, NewType, Protocol, Self, TypeAlias, TypeVar, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    NewType,
+    Protocol,
+    Self,
+    TypeAlias,
+    runtime_checkable,
+)
 
-ValueType = TypeVar("ValueType")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # checkers bring their own
+
+    ValueType = TypeVar("ValueType", default=Any)
+else:
+    from typing import TypeVar
+
+    ValueType = TypeVar("ValueType")  # with a default from Python 3.13
 ETagValue = NewType("ETagValue", str)
 
 

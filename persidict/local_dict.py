@@ -125,7 +125,7 @@ class LocalDict(ItemDict[ValueType]):
         backend: LocalBackend | None = None,
         serialization_format: str = "pkl",
         append_only: bool = False,
-        base_class_for_values: type | None = None,
+        base_class_for_values: type[ValueType] | None = None,
         prune_interval: Any = _DEFAULT_PRUNE_INTERVAL,
     ) -> None:
         super().__init__(

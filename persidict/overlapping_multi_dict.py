@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from persidict import shown
 from persidict.persi_dict import PersiDict
 
 
@@ -37,6 +38,10 @@ class OverlappingMultiDict:
             everything = shared_subdicts_params | params | {"serialization_format": name}
             setattr(self, name, dict_type(**everything))
 
+    if TYPE_CHECKING:  # the dictionaries of the formats
+
+        def __getattr__(self, name: str) -> PersiDict[Any]: ...
+
     def __getitem__(self, key: Any) -> NoReturn:
         raise self._misuse()
 
@@ -51,6 +56,13 @@ class OverlappingMultiDict:
 
     def __setstate__(self, state: Any) -> NoReturn:
         raise TypeError(f"{type(self).__name__} cannot be unpickled")
+
+    def __repr__(self) -> str:
+        shared = {
+            "dict_type": self.dict_type,
+            "shared_subdicts_params": self.shared_subdicts_params,
+        }
+        return shown.call(type(self).__name__, shared | self.individual_subdicts_params)
 
     def _misuse(self) -> TypeError:
         names = ", ".join(f".{name}" for name in self.subdicts_names)

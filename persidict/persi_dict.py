@@ -9,15 +9,15 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
-from html import escape
 from operator import itemgetter
 from typing import Any, NoReturn, Self, TypeAlias, TypeVar, overload
 
+from persidict import shown
 from persidict._classic import ClassicPrimitives
 from persidict._codecs import takes_any_value
 from persidict._conditional import ConditionalOperations
 from persidict._words import IF_ABSENT
-from persidict.exceptions import ConcurrencyConflictError, MutationPolicyError
+from persidict.exceptions import AbsentKeyError, ConcurrencyConflictError, refusal
 from persidict.jokers_and_status_flags import (
     CONTINUE_NORMAL_EXECUTION,
     DELETE_CURRENT,
@@ -68,13 +68,13 @@ class PersiDict(
         self,
         *,
         append_only: bool = False,
-        base_class_for_values: type | None = None,
+        base_class_for_values: type[ValueType] | None = None,
         serialization_format: str = "pkl",
     ) -> None:
         _check_format(serialization_format)
         _check_base_class(base_class_for_values, serialization_format)
         self._append_only = bool(append_only)
-        self.base_class_for_values = base_class_for_values
+        self.base_class_for_values: type | None = base_class_for_values
         self.serialization_format = serialization_format
 
     # -- what a subclass provides ---------------------------------------------------------------
@@ -127,18 +127,10 @@ class PersiDict(
         raise TypeError(f"{type(self).__name__} cannot be unpickled")
 
     def __repr__(self) -> str:
-        params = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
-        return f"{type(self).__name__}({params})"
+        return shown.call(type(self).__name__, self.get_params())
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{escape(name)}</th><td>{escape(repr(value))}</td></tr>"
-            for name, value in self.get_params().items()
-        )
-        return f"<table><caption>{escape(type(self).__name__)}</caption>{rows}</table>"
-
-    def __str__(self) -> str:
-        return str(dict(self.items()))
+        return shown.table(type(self).__name__, self.get_params(), _keys_later(self))
 
     # -- values and jokers ----------------------------------------------------------------------
 
@@ -153,7 +145,7 @@ class PersiDict(
         """Deal with jokers and bad values; for the beginning of a subclass's `__setitem__`."""
         status = self._process_joker(item_key(key), value)
         if status is CONTINUE_NORMAL_EXECUTION and self.append_only and key in self:
-            raise MutationPolicyError("append-only")
+            raise refusal("append-only", self, item_key(key))
         return status
 
     def _process_joker(self, key: NonEmptySafeStrTuple, value: Any) -> StatusFlag:
@@ -222,9 +214,8 @@ class PersiDict(
         for _ in range(_SETDEFAULT_ROUNDS):
             if self._inserted(key, default):
                 return default  # type: ignore[no-any-return]
-            item = self._checked_read(key)
-            if item is not None:
-                return item.value  # type: ignore[return-value]  # it was retrieved
+            with suppress(KeyError):  # which may be answered from a cache
+                return self[key]
         raise ConcurrencyConflictError(key, _SETDEFAULT_ROUNDS)
 
     def _inserted(self, key: NonEmptySafeStrTuple, default: Any) -> bool:
@@ -248,7 +239,7 @@ class PersiDict(
         Raises `ConcurrencyConflictError`, with nothing removed, when others change the item
         during each of seven attempts.
         """
-        self._refuse_change()
+        self._refuse_change(key)
         key = item_key(key)
         value = self._popped(key)
         if value is not ITEM_NOT_AVAILABLE:
@@ -291,7 +282,7 @@ class PersiDict(
 
     def discard(self, key: Any) -> bool:
         """Remove the item if it is there, in one go, and tell whether it was."""
-        self._refuse_change()
+        self._refuse_change(key)
         return self._remove(item_key(key), None)
 
     def delete_if_exists(self, key: Any) -> bool:
@@ -369,7 +360,12 @@ class PersiDict(
 
     def _absence(self, key: NonEmptySafeStrTuple) -> KeyError:
         """Return the error for an item that is not there."""
-        return KeyError(key)
+        return AbsentKeyError(key)
+
+
+def _keys_later(d: PersiDict[Any]) -> Iterator[NonEmptySafeStrTuple]:
+    """Iterate over the keys, and ask for them no earlier than that."""
+    yield from d.keys()
 
 
 def checked_fields(result_type: Any) -> tuple[str, ...]:

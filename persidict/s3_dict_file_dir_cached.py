@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, Self
 
 from persidict._cache_limit import CacheLimit
+from persidict._cache_place import folder_for
 from persidict._folder_cached import FolderCachedAppendOnlyDict, FolderCachedDict
 from persidict._wrapped_dict import WrappedDict
 from persidict.basic_s3_dict import BasicS3Dict
@@ -33,7 +35,8 @@ class S3Dict_FileDirCached(WrappedDict[ValueType]):  # noqa: N801  # the establi
 
     Args:
         bucket_name: see `BasicS3Dict`, also for the arguments that are not listed here.
-        base_dir: the folder of the cache; each bucket and prefix needs one of its own.
+        base_dir: the folder of the cache. It belongs to the bucket and prefix that it was opened
+            for first; for another one, a folder beside it is taken.
         digest_len: characters of the digest in file names of the cache.
         max_cache_bytes: limit for the cached values, roughly; what has not been used for longest
             goes. `None`: no limit.
@@ -49,7 +52,7 @@ class S3Dict_FileDirCached(WrappedDict[ValueType]):  # noqa: N801  # the establi
         serialization_format: str = "pkl",
         digest_len: int = 8,
         append_only: bool = False,
-        base_class_for_values: type | None = None,
+        base_class_for_values: type[ValueType] | None = None,
         endpoint_url: str | None = None,
         config: Any = None,
         session: Any = None,
@@ -76,7 +79,7 @@ class S3Dict_FileDirCached(WrappedDict[ValueType]):  # noqa: N801  # the establi
         )
         is_checked = serialization_format in _CHECKED_FORMATS
         folder: dict[str, Any] = {
-            "base_dir": base_dir,
+            "base_dir": folder_for(os.path.abspath(str(base_dir)), main._place),
             "digest_len": digest_len,
             "durability": "relaxed" if is_checked else "full",
         }

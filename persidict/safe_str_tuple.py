@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from datetime import date, datetime
+from functools import lru_cache, total_ordering
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
 
-from persidict.safe_chars import SAFE_CHARS_SET, SAFE_STRING_MAX_LENGTH, contains_unsafe_chars
+from persidict.safe_chars import (
+    SAFE_CHARS_SET,
+    SAFE_STRING_MAX_LENGTH,
+    contains_unsafe_chars,
+    replace_unsafe_chars,
+)
 
 
+@total_ordering
 class SafeStrTuple(Sequence[str], Hashable):
     """A key: one or more safe strings, or none of them for the empty prefix.
 
-    Takes strings and (nested) sequences of strings, and flattens them from left to right.
+    Takes strings and (nested) sequences of strings, and flattens them from left to right. Whole
+    numbers, days (`date`, not `datetime`) and UUIDs become strings: 2025 is the same as "2025".
     Raises `TypeError` for other types, `ValueError` for strings that are empty, too long,
     "." or "..", or hold characters outside of `get_safe_chars()`.
+
+    Keys are ordered as tuples of strings. A subclass may have a constructor of its own, which
+    calls `super().__init__()` with the components.
     """
 
     __slots__ = ("_hash", "_source", "_strings")
@@ -22,15 +35,17 @@ class SafeStrTuple(Sequence[str], Hashable):
     _hash: int
     _source: tuple[Callable[[str], tuple[str, ...]], str]
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         if kwargs:
-            raise TypeError(f"{cls.__name__} takes no keyword arguments, got {sorted(kwargs)}")
-        return cls._from_safe(tuple(_flatten(args)))
+            raise TypeError(
+                f"{type(self).__name__} takes no keyword arguments, got {sorted(kwargs)}"
+            )
+        self._strings = tuple(_flatten(args))
 
     @classmethod
     def _from_safe(cls, strings: tuple[str, ...]) -> Self:
         """Wrap strings that are known to be safe."""
-        self = super().__new__(cls)
+        self = cls.__new__(cls)
         self._strings = strings
         return self
 
@@ -45,6 +60,10 @@ class SafeStrTuple(Sequence[str], Hashable):
             if name == "_hash":
                 self._hash = hash(self._strings)
                 return self._hash
+            if name == "_source":
+                raise AttributeError(
+                    f"a {type(self).__name__} has no components before super().__init__()"
+                )
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
@@ -92,6 +111,9 @@ class SafeStrTuple(Sequence[str], Hashable):
         equal = self.__eq__(other)
         return equal if equal is NotImplemented else not equal
 
+    def __lt__(self, other: SafeStrTuple) -> bool:
+        return self._strings < other._strings if isinstance(other, SafeStrTuple) else NotImplemented
+
     def __add__(self, other: Any) -> SafeStrTuple:
         return SafeStrTuple(self, other)
 
@@ -108,7 +130,17 @@ class SafeStrTuple(Sequence[str], Hashable):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._strings
+        if type(self) in (SafeStrTuple, NonEmptySafeStrTuple):
+            return type(self), self._strings
+        # a constructor of its own takes something else than the components
+        return _rebuilt, (type(self), self._strings), self._own_state()
+
+    def _own_state(self) -> Any:
+        """Return what a subclass keeps besides the components."""
+        state: Any = object.__getstate__(self)
+        attributes, slots = state if isinstance(state, tuple) else (state, None)
+        own = {n: v for n, v in (slots or {}).items() if n not in SafeStrTuple.__slots__}
+        return (attributes, own) if attributes or own else None
 
 
 class NonEmptySafeStrTuple(SafeStrTuple):
@@ -116,11 +148,14 @@ class NonEmptySafeStrTuple(SafeStrTuple):
 
     __slots__ = ()
 
-    @classmethod
-    def _from_safe(cls, strings: tuple[str, ...]) -> Self:
-        if not strings:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self._strings:
             raise ValueError("the key of an item needs at least one component")
-        return super()._from_safe(strings)
+
+
+def _rebuilt(cls: type[SafeStrTuple], strings: tuple[str, ...]) -> SafeStrTuple:
+    return cls._from_safe(strings)
 
 
 def item_key(key: Any) -> NonEmptySafeStrTuple:
@@ -143,16 +178,28 @@ def prefix_strings(prefix: Any) -> tuple[str, ...]:
 
 def _flatten(parts: Any) -> Iterator[str]:
     for part in parts:
-        if isinstance(part, SafeStrTuple):
-            yield from part._strings
-        elif isinstance(part, str):
+        if isinstance(part, str):
             yield checked_component(part)
+        elif isinstance(part, SafeStrTuple):
+            yield from part._strings
         elif _is_sequence(part):
             yield from _flatten(part)
         else:
-            raise TypeError(
-                f"a key consists of strings and sequences of strings, not {type(part).__name__}"
-            )
+            yield checked_component(_spelled(part))
+
+
+def _spelled(part: Any) -> str:
+    """Return a number, a day or a UUID as a string: what can be written in one way only."""
+    if type(part) is not bool and isinstance(part, Integral):
+        return str(int(part))
+    if isinstance(part, date) and not isinstance(part, datetime):
+        return part.isoformat()
+    if isinstance(part, UUID):
+        return str(part)
+    raise TypeError(
+        f"a key consists of strings, whole numbers, days and sequences of them, not of a "
+        f"{type(part).__name__}: give str({part!r:.40}), or what replace_unsafe_chars() makes of it"
+    )
 
 
 def checked_component(part: str) -> str:
@@ -168,13 +215,16 @@ def checked_component(part: str) -> str:
         )
     if contains_unsafe_chars(part):
         unsafe = "".join(sorted(set(part) - SAFE_CHARS_SET))
-        raise ValueError(f"{part!r} has characters that are not safe in a key: {unsafe!r}")
+        raise ValueError(
+            f"{part!r} has characters that are not safe in a key: {unsafe!r}; "
+            f"replace_unsafe_chars({part!r}, '_') gives {replace_unsafe_chars(part, '_')!r}"
+        )
     return str.__str__(part)  # a subclass may show itself as something else
 
 
 def _is_sequence(part: Any) -> bool:
     """Sequences, and what behaves like one (arrays, deques), but nothing with keys."""
-    if isinstance(part, Mapping):
+    if isinstance(part, (Mapping, bytes, bytearray, memoryview, range)):
         return False
     if isinstance(part, Sequence):
         return True

@@ -6,7 +6,7 @@ import random
 from typing import Any, NoReturn, Self
 
 from persidict._wrapped_dict import WrappedDict, checked_dict
-from persidict.exceptions import MutationPolicyError
+from persidict.exceptions import refusal
 from persidict.file_dir_dict import FileDirDict
 from persidict.jokers_and_status_flags import (
     ALWAYS_RETRIEVE,
@@ -123,12 +123,12 @@ class WriteOnceDict(WrappedDict[ValueType]):
         if result.value_was_mutated:
             return
         if p >= 1:
-            self._compare(result.new_value, value)
+            self._compare(key, result.new_value, value)
         elif p > 0 and random.random() < p:
-            self._compare(self._wrapped_dict[key], value)
+            self._compare(key, self._wrapped_dict[key], value)
 
     def __delitem__(self, key: Any) -> NoReturn:
-        raise MutationPolicyError("write-once")
+        raise refusal("write-once", self, key)
 
     def set_item_if(
         self,
@@ -140,12 +140,12 @@ class WriteOnceDict(WrappedDict[ValueType]):
         retrieve_value: RetrieveValueFlag = IF_ETAG_CHANGED,
     ) -> NoReturn:
         """Raise `MutationPolicyError`."""
-        raise MutationPolicyError("write-once")
+        raise refusal("write-once", self, key)
 
-    def _compare(self, stored: Any, value: Any) -> None:
+    def _compare(self, key: Any, stored: Any, value: Any) -> None:
         import joblib
 
         self._attempted += 1
         if joblib.hash(stored) != joblib.hash(value):
-            raise MutationPolicyError("write-once")
+            raise refusal("write-once", self, key)
         self._passed += 1

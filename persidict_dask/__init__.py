@@ -1,5 +1,7 @@
 """Persistent dictionaries as the persistence layer of Dask task graphs."""
 
+from persidict_dask import _needed as _needed  # isort: split
+
 from persidict_dask._digest import digest, register_digest
 from persidict_dask._errors import (
     AttemptLostError,

@@ -21,8 +21,11 @@ class ResultMismatchError(MutationPolicyError):
 class UnstableKeyError(TypeError):
     """A value or a function has no content that is the same in every process.
 
-    `path` leads to the object (`args[1]['callback'].lock`), `reason` says what is wrong with it.
+    `path` leads to the object (`args[1]['callback'].lock`), `reason` says what is wrong with it,
+    and `function` names the persisted function whose call has no key for that.
     """
+
+    function = ""
 
     def __init__(self, reason: str, path: str = "") -> None:
         super().__init__(reason, path)
@@ -31,7 +34,7 @@ class UnstableKeyError(TypeError):
         self._is_absolute = False
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}" if self.path else self.reason
+        return ": ".join(filter(None, (self.function, self.path, self.reason)))
 
     def prepend(self, segment: str) -> None:
         """Put one more step in front of the path, on the way out of a container."""

@@ -223,9 +223,13 @@ def _plugin(refs: dict[str, StoreRef], retry: RetryPolicy | None) -> Any:
     class Persidict(WorkerPlugin):
         """Tells a worker the stores and the policy, and the scheduler what the worker counts."""
 
+        def __init__(self) -> None:
+            # not by closure: the workers of one process share this class, and its methods
+            self.told = refs, retry
+
         def setup(self, worker: Any) -> None:
-            _tell(worker.id, refs, retry)
-            self.reporter = Reporter(worker, *_shared(retry))
+            _tell(worker.id, *self.told)
+            self.reporter = Reporter(worker, *_shared(self.told[1]))
             self.reporter.start()
 
         def transition(self, key: Any, start: str, finish: str, **kwargs: Any) -> None:
@@ -233,8 +237,11 @@ def _plugin(refs: dict[str, StoreRef], retry: RetryPolicy | None) -> Any:
 
         def teardown(self, worker: Any) -> None:
             self.reporter.stop()
-            # later: what replaces it is told first, so that no task finds nothing in between
-            worker.loop.add_callback(_forget, worker.id, refs, retry)
+            if worker.status.name == "running":
+                # later: what replaces it is told first, so that no task finds nothing in between
+                worker.loop.add_callback(_forget, worker.id, *self.told)
+            else:  # its loop may not turn again
+                _forget(worker.id, *self.told)
 
     return Persidict()
 

@@ -27,6 +27,13 @@ def named_by(function: Any) -> Any:
     return function if has_names else type(function)
 
 
+def names_of(function: Any) -> dict[str, Any]:
+    """Return what a decorated function takes over from the plain one."""
+    names, named = functools.WRAPPER_ASSIGNMENTS, named_by(function)
+    taken = {name: getattr(named, name) for name in names if hasattr(named, name)}
+    return taken | {"__doc__": getattr(function, "__doc__", None)}
+
+
 def safe_name(name: str) -> str:
     """Return a component of keys; different names stay different."""
     safe = replace_unsafe_chars(name, "_")

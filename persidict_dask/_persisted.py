@@ -7,26 +7,26 @@ import inspect
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from persidict import NonEmptySafeStrTuple
 from persidict_dask._arguments import changed, warn_of_changed
 from persidict_dask._arrival import expectation, imported, warn_of_other_code
 from persidict_dask._binding import Binding
+from persidict_dask._call import Call
 from persidict_dask._code import Fingerprint
 from persidict_dask._defaults import default_policy
 from persidict_dask._difference import difference
 from persidict_dask._digest import digest, digest_arguments
-from persidict_dask._errors import ResultMismatchError
+from persidict_dask._errors import ResultMismatchError, UnstableKeyError
 from persidict_dask._explanation import Explanation, hit, miss, unfit
 from persidict_dask._flights import MISSING, Steps, fly, is_inside, steps
 from persidict_dask._forgetting import forget_all, forget_older
 from persidict_dask._function_code import CODE_DIGITS, FunctionCode
 from persidict_dask._inference import is_inferring
-from persidict_dask._names import named_by
+from persidict_dask._names import names_of
 from persidict_dask._options import Options
 from persidict_dask._origin import known_as
 from persidict_dask._provenance import described, provenance
@@ -41,7 +41,9 @@ from persidict_dask.retries import RetryPolicy
 from persidict_dask.retries._subject import Subject
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _SHIPPED_NAMES = ("__module__", "__name__", "__qualname__", "__doc__")
 
@@ -66,7 +68,7 @@ class PersistedFunction(Generic[P, R]):
         names: dict[str, Any] | None = None,
     ) -> None:
         self.__wrapped__ = function
-        self.__dict__.update(_names_of(function) if names is None else names)
+        self.__dict__.update(names_of(function) if names is None else names)
         self._options = options
         self._label = options.label_of(self)  # in messages; in the store it has another name
         self._results = Results(
@@ -196,6 +198,13 @@ class PersistedFunction(Generic[P, R]):
     # -- a call ---------------------------------------------------------------------------------
 
     def _call(self, args: Any, kwargs: Any) -> Call:
+        try:
+            return self._keyed(args, kwargs)
+        except UnstableKeyError as error:
+            error.function = self._label
+            raise
+
+    def _keyed(self, args: Any, kwargs: Any) -> Call:
         args = (*self._instance, *args)
         arguments = self._binding(args, kwargs)
         first = args[0] if args else kwargs.get(self._binding.first)
@@ -351,6 +360,19 @@ class PersistedFunction(Generic[P, R]):
 
     # -- being a function -----------------------------------------------------------------------
 
+    # of a class method, on the class, of an instance, and of a static method of an instance
+    @overload
+    def __get__(  # type: ignore[misc]
+        self: Callable[Concatenate[type[T], Q], R], instance: Any, owner: type[T]
+    ) -> PersistedFunction[Q, R]: ...
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(
+        self: Callable[Concatenate[T, Q], R], instance: T, owner: type
+    ) -> PersistedFunction[Q, R]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Self: ...
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
@@ -422,24 +444,3 @@ class PersistedFunction(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<persisted {self._label} in {self._results.ref!r}>"
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call and its place in the store."""
-
-    key: NonEmptySafeStrTuple
-    args: Any
-    kwargs: Any
-    arguments: dict[str, Any]
-    digests: dict[str, str]
-    code: Fingerprint
-    owner: type | None
-    reached: dict[int, Any]  # functions and classes that the arguments bring along, by id
-
-
-def _names_of(function: Any) -> dict[str, Any]:
-    """What a decorated function takes over from the plain one."""
-    names, named = functools.WRAPPER_ASSIGNMENTS, named_by(function)
-    taken = {name: getattr(named, name) for name in names if hasattr(named, name)}
-    return taken | {"__doc__": getattr(function, "__doc__", None)}

@@ -8,9 +8,10 @@ from time import perf_counter
 from types import CodeType
 from typing import Any, ParamSpec, TypeVar
 
+from persidict_dask._call import Call
 from persidict_dask._flights import MISSING, fly_async, in_thread
 from persidict_dask._inference import is_inferring
-from persidict_dask._persisted import Call, PersistedFunction
+from persidict_dask._persisted import PersistedFunction
 from persidict_dask._stats import count
 from persidict_dask._warn import leave_out_ours
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from importlib.util import find_spec
 from typing import TypeVar
+
+from persidict.extras import is_installed
 
 T = TypeVar("T")
 
 
 def watched(items: Iterable[T], total: int, what: str) -> Iterator[T]:
     """Yield the items, behind a progress bar on a terminal or in a notebook; it vanishes after."""
-    if not _is_watched() or find_spec("rich") is None:
+    if not _is_watched() or not is_installed("rich"):
         yield from items
         return
     from rich.console import Console

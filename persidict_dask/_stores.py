@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import uuid
 from collections.abc import Mapping
@@ -10,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from persidict import BasicS3Dict, FileDirDict, LocalDict, PersiDict, S3Dict, WriteOnceDict
+from persidict import BasicS3Dict, FileDirDict, LocalDict, PersiDict, S3Dict, WriteOnceDict, shown
+from persidict.file_dir_dict import folder_path
 from persidict_dask._warn import warn_client
 from persidict_dask._where import is_worker_process
 
@@ -67,7 +69,7 @@ def _reference(url: str | os.PathLike[str], params: dict[str, Any]) -> StoreRef:
         cls = S3Dict
         # made absolute here and now: a worker may have another current directory
         folder = all_params.pop(_CACHE, None) or all_params["base_dir"]
-        all_params["base_dir"] = os.path.abspath(os.path.expanduser(os.fspath(folder)))
+        all_params["base_dir"] = folder_path(os.path.expanduser(os.fspath(folder)))
     outward = tuple((name, _outward(v)) for name, v in sorted(all_params.items()))
     return StoreRef(cls, outward, _relative(os.fspath(url)))
 
@@ -101,7 +103,7 @@ def _located(url: str) -> tuple[type[Store], dict[str, Any]]:
         return FileDirDict, {"base_dir": path}
     if not parts.scheme and not parts.netloc and path:
         # made absolute here and now: a worker may have another current directory
-        return FileDirDict, {"base_dir": os.path.abspath(path)}
+        return FileDirDict, {"base_dir": folder_path(path)}
     raise ValueError(
         f"{url!r} names no store: use a path, file:///path, s3://bucket/prefix or memory:"
     )
@@ -114,12 +116,27 @@ _S3_QUERY = (_CACHE, "endpoint_url", "region")
 def _in_bucket(url: str, parts: SplitResult) -> dict[str, Any]:
     query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     names = [name for name, _ in query]
-    if not parts.netloc or parts.fragment or len(set(names)) < len(names):
+    bucket, path = _bucket_and_path(url, parts)
+    if not bucket or parts.fragment or len(set(names)) < len(names):
         raise ValueError(f"{url!r} names no store: use s3://bucket/prefix?region=...")
     if unknown := set(names) - set(_S3_QUERY):
         raise ValueError(f"{url!r}: {sorted(unknown)} is none of {_S3_QUERY}")
-    prefix = unquote(parts.path.removeprefix("/"))
-    return {"bucket_name": parts.netloc, "root_prefix": prefix, **dict(query)}
+    return {"bucket_name": bucket, "root_prefix": unquote(path.removeprefix("/")), **dict(query)}
+
+
+def _bucket_and_path(url: str, parts: SplitResult) -> tuple[str, str]:
+    """Return the two; the ARN of an access point contains slashes, too."""
+    if not parts.netloc.startswith("arn:"):
+        return parts.netloc, parts.path
+    found = _ACCESS_POINT(parts.netloc + parts.path)
+    if found is None:
+        raise ValueError(f"{url!r}: use the name of the bucket, or the ARN of an access point")
+    return found[1], found[2] or ""
+
+
+_ACCESS_POINT = re.compile(
+    r"(arn:[^:/]+:s3[^:/]*:[^:/]*:[^:/]*:(?:outpost[:/][^:/]+[:/])?accesspoint[:/][^:/]+)(/.*)?"
+).fullmatch
 
 
 @dataclass(frozen=True)
@@ -133,7 +150,7 @@ class _Options:
         return cls(tuple((name, _outward(value)) for name, value in sorted(options.items())))
 
     def __repr__(self) -> str:
-        return repr(_inward(self))
+        return shown.value(dict(self.pairs))
 
 
 @dataclass(frozen=True)
@@ -216,8 +233,7 @@ class StoreRef:
         return str(tokenize(_name_of(self.cls), params))
 
     def __repr__(self) -> str:
-        params = ", ".join(f"{name}={value!r}" for name, value in self.params)
-        return f"StoreRef({self.cls.__name__}({params}))"
+        return f"StoreRef({shown.call(self.cls.__name__, dict(self.params))})"
 
 
 def _arrived(cls: type[Store], params: tuple[tuple[str, Any], ...]) -> StoreRef:

@@ -1,4 +1,7 @@
-"""What every test may ask for: pauses that cost no time, and a fresh interpreter."""
+"""What every test may ask for: pauses that cost no time, and a fresh interpreter.
+
+And what no test has to ask for: what it has installed counts in this process until it ends.
+"""
 
 import subprocess
 import sys
@@ -18,6 +21,24 @@ def pauses(monkeypatch):
     taken = []
     monkeypatch.setattr(time, "sleep", taken.append)
     return taken
+
+
+@pytest.fixture(autouse=True)
+def _taken_back():
+    """Clients of a test that has ended tell this process of no stores and no policy any more."""
+    before = _connections()
+    yield
+    for who in _connections() - before:
+        sys.modules["persidict_dask._install"]._tell(who, {}, None)
+
+
+def _connections():
+    """The clusters of which this process was told something; none if it has not heard of Dask."""
+    installing = sys.modules.get("persidict_dask._install")
+    if installing is None:
+        return set()
+    told = installing._told.everything() + installing.policies.everything()
+    return {who for who, _ in told if isinstance(who, installing.Connection)}
 
 
 @pytest.fixture

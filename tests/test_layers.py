@@ -11,18 +11,19 @@ from tests.ids import stable
 
 ROOT = pathlib.Path(__file__).parent.parent
 LEVELS = """
-jokers_and_status_flags exceptions safe_chars _words
+jokers_and_status_flags exceptions extras safe_chars shown _words
 safe_str_tuple safe_str_tuple_signing _foreign
 _retry io_retry _windows _buffers reducers _array_pickles
 _codecs
 _json_pandas
 _blobs owners _temporary _file_system _fences _file_lock _files _leftovers _folder_listing
 _folder_blobs
-_read_ahead _s3_errors _s3_bucket _s3_proof _s3_changes _s3_reads _s3_writes _s3_bulk _s3_blobs
+_read_ahead _s3_errors _s3_attempts _s3_credentials _s3_bucket _s3_prefix _s3_proof _s3_changes
+_s3_reads _s3_writes _s3_removals _s3_bulk _s3_blobs
 _primitives _conditional _classic persi_dict
 _item_dict _stored_dict local_dict empty_dict _wrapped_dict
 file_dir_dict basic_s3_dict cached_mutable_dict cached_appendonly_dict write_once_dict
-_cache_limit _folder_cached s3_dict_file_dir_cached overlapping_multi_dict
+_cache_limit _cache_place _folder_cached s3_dict_file_dir_cached overlapping_multi_dict
 __init__ testing
 """
 LEVEL = {

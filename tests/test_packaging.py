@@ -3,8 +3,13 @@
 import importlib.metadata
 import pathlib
 import re
+import shutil
+import subprocess
+import sys
+import tarfile
 import tomllib
 import types
+import zipfile
 
 import pytest
 
@@ -80,6 +85,59 @@ def test_the_licence_is_shipped():
         for path in ROOT.glob(pattern)
     ]
     assert [text.split("\n")[0] for text in texts] == ["MIT License"]
+
+
+BUILD = """
+import sys
+from setuptools import build_meta
+dist = sys.argv[1]  # which the build changes
+build_meta.build_sdist(dist)
+build_meta.build_wheel(dist)
+"""
+IGNORED = shutil.ignore_patterns(
+    ".git",
+    ".venv",
+    ".servers",
+    ".hypothesis",
+    ".*_cache",
+    "__pycache__",
+    "*.egg-info",
+    "build",
+    "dist",
+    "site",
+    "output",
+    "store",
+)
+
+
+def below(root):
+    return {p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()}
+
+
+def test_the_source_distribution_is_complete(tmp_path):
+    """All that is needed to build, test and document it; and a wheel has the packages alone."""
+    source = shutil.copytree(ROOT, tmp_path / "source", ignore=IGNORED)
+    there = below(source)
+    dist = tmp_path / "dist"
+    command = [sys.executable, "-c", BUILD, str(dist)]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    sdist, wheel = [*dist.glob("*.tar.gz"), *dist.glob("*.whl")]
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+        top = sdist.name.removesuffix(".tar.gz")
+        metadata = archive.extractfile(f"{top}/PKG-INFO").read().decode()
+    assert there - names == set()
+    assert {"Makefile", "LICENSE", ".ci/run", "tests/s3/servers.txt", "docs/index.md"} <= names
+    packed = {pathlib.PurePosixPath(name) for name in zipfile.ZipFile(wheel).namelist()}
+    assert {name.parts[0] for name in packed if not name.parts[0].endswith(".dist-info")} == {
+        "persidict",
+        "persidict_dask",
+    }
+    assert {str(name) for name in packed} >= {n for n in there if n.startswith("persidict")}
+    assert "License-Expression: MIT" in metadata
+    assert "License-File: LICENSE" in metadata
+    assert re.search("^(Home-page|Project-URL|Author)", metadata, re.MULTILINE) is None
 
 
 def test_heavy_libraries_are_no_dependencies():

@@ -1,5 +1,7 @@
 """Conformance suites for dictionaries, blob stores and codecs, for use in tests with pytest."""
 
+from persidict.testing import _needed as _needed  # isort: split
+
 from persidict.testing._blob_store import BlobStoreSuite
 from persidict.testing._codec import CodecSuite
 from persidict.testing._conditional import ConditionalArguments, ConditionalTable

@@ -87,7 +87,7 @@ class Subdicts(Filled):
         assert d.subdicts() == {}
 
     @needs("has_subdicts", "keeps")
-    @pytest.mark.parametrize("prefix", [5, "", "a/b", ("a", ""), None, b"a"], ids=repr)
+    @pytest.mark.parametrize("prefix", [5.0, "", "a/b", ("a", ""), None, b"a"], ids=repr)
     def test_bad_prefixes(self, d: AnyDict, prefix: Any) -> None:
         """What cannot begin a key is refused."""
         with pytest.raises((TypeError, ValueError)):

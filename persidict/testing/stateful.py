@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-
 from persidict.exceptions import MutationPolicyError
+from persidict.extras import require
 from persidict.jokers_and_status_flags import (
     DELETE_CURRENT,
     ITEM_NOT_AVAILABLE,
@@ -33,6 +31,13 @@ from persidict.testing._oracle import (
     oracle,
 )
 from persidict.testing._table import CONDITIONS, RETRIEVE_MODES
+
+try:
+    from hypothesis import strategies as st
+    from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+except ModuleNotFoundError:
+    require("persidict.testing.stateful", "hypothesis", extra="testing")
+    raise
 
 Key = NonEmptySafeStrTuple
 POOL = tuple(Key(*parts) for parts in ("a", "b", "A", ("a", "b"), ("a", "c"), ("c", "d", "e")))

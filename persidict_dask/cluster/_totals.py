@@ -62,6 +62,7 @@ class Totals:
     def _note_gone(self, process: str) -> None:
         self._workers.pop(process, None)
         self._remember(self._gauges.pop(process, ()))
+        self._gone.pop(process, None)  # the last one that was heard of goes last
         self._gone[process] = None
         while len(self._gone) > _KEPT:
             oldest = next(iter(self._gone))

@@ -76,10 +76,10 @@ class Claim:
 
     def _tidy(self, is_first: bool) -> None:
         """Remove what lies about of an item that is done."""
-        self._parts.place.records.discard(self._parts.live(self.key).key)
+        was_live = self._parts.place.records.discard(self._parts.live(self.key).key)
         if is_first:
             self._parts.drop(self.key, self._seen.fields["item"])
-        if is_first and self.deliveries > 1:  # it may have been given up meanwhile
+        if is_first and not was_live:  # it was given up meanwhile
             self._parts.place.records.discard(self._parts.dead(self.key).key)
 
     def fail(self, error: BaseException | str) -> bool:

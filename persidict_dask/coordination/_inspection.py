@@ -6,6 +6,7 @@ import html
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from persidict import PersiDict
@@ -86,7 +87,8 @@ def _records(records: PersiDict[str]) -> Iterator[tuple[str, str, tuple[str, ...
         fields = fields if isinstance(fields, dict) else {}  # damaged: shown all the same
         first, *rest = key.strings
         if first == WAITING and _is_stale(rest[-1], fields):
-            records.discard(key)
+            with suppress(Exception):  # those that may only read leave it to others
+                records.discard(key)
         elif first == WAITING and len(rest) == 3:
             yield rest[0], rest[1], (WAITING, rest[2]), fields
         elif rest and first not in _TOLD_ELSEWHERE:

@@ -21,6 +21,10 @@ from persidict_dask.retries._budget_local import Shared, local_of
 
 _PATIENCE = 0.25
 """Seconds for which a retry waits to hear whether others can spare something."""
+_PATIENCE_AT_FIRST = 2.0
+"""The same for the first answer in a process, for which the store has to be opened."""
+_ROUNDS = 4
+"""How often a process asks when others are first each time."""
 _LEAST = 20
 """Tokens that one asks others for, at least: so many are worth a write."""
 
@@ -67,7 +71,8 @@ class RetryBudget(Shared):
     def take(self) -> bool:
         """Tell whether a retry may be made now; if so, it counts as made.
 
-        Blocks for a quarter of a second at most. Raises nothing, whatever the store does.
+        Blocks for a quarter of a second at most; for two, once, until the store is open. Raises
+        nothing, whatever the store does.
         """
         return self._local.take()
 
@@ -107,6 +112,7 @@ class _Local:
         self._is_sharing = False
         self._pause = window / 20
         self._not_before = 0.0
+        self._patience = _PATIENCE_AT_FIRST
 
     def settle(self) -> None:
         """Go on to the next slice, and see to it that others get what is left over here."""
@@ -119,28 +125,39 @@ class _Local:
 
     def take(self) -> bool:
         """Spend a token, if there is one here or at others."""
-        if self.account.spend() or (self._has_asked() and self.account.spend()):
-            return True
-        self.account.refuse()
-        return False
+        # what has come of it may be gone: another thread was first, and there may be more
+        while not self.account.spend():
+            if not self._has_asked():
+                self.account.refuse()
+                return False
+        return True
 
     def _has_asked(self) -> bool:
         may_ask = self._ledger.gives and now() >= self._not_before
-        return may_ask and self._asking.run(_PATIENCE)
+        return may_ask and self._asking.run(self._patience)
 
     def _ask(self) -> None:
         lots: list[Lot] = []
         longest = window = self._settings[2]
         pause = min(2 * self._pause, longest)  # should the store fail
         try:
-            lots = self._ledger.ask(max(_LEAST, self.account.needs()))
+            lots = self._lots()
             pause = window / 20
         finally:
+            self._patience = _PATIENCE
             self._pause = pause
             # not all at the same time, or else only one of them gets something
             self._not_before = 0.0 if lots else now() + pause * _random.uniform(1, 1.5)
             for lot in lots:
                 self.account.put(*lot)
+
+    def _lots(self) -> list[Lot]:
+        want = max(_LEAST, self.account.needs())
+        for _ in range(_ROUNDS):
+            lots = self._ledger.ask(want)
+            if lots is not None:
+                return lots
+        return []
 
     def _share(self) -> bool:
         """Give hungry ones what is left over here; `False` when this is not used any more."""

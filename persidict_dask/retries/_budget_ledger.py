@@ -43,10 +43,10 @@ class Ledger:
         """True if there can ever be anything to have."""
         return self._has_pool or self._most > 0
 
-    def ask(self, want: int) -> list[Lot]:
-        """Take what there is, or let others know that somebody is hungry. Two requests at most.
+    def ask(self, want: int) -> list[Lot] | None:
+        """Take what there is, or let others know that a process is hungry. Two requests at most.
 
-        Nothing if somebody else was first: it is better to come again than to insist.
+        `None` if another process was first: there may be something left.
         """
         at, seen, pool_until = self._look()
         fields, lots = seen.fields, list[Lot]()
@@ -60,9 +60,9 @@ class Ledger:
             fields = fields | {"given": [*_still(fields.get("given", []), "counts"), told]}
         if not lots and self._has_pool and not _still([fields.get("hungry")], "ends"):
             fields = fields | {"hungry": {"want": want, "ends": moment_at(at + self._window, at)}}
-        if fields is seen.fields or self._swap(seen, fields) is None:
+        if fields is seen.fields:
             return []
-        return lots
+        return None if self._swap(seen, fields) is None else lots
 
     def wanted(self) -> int:
         """Return how many tokens others want; a conditional read."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from persidict import ITEM_NOT_AVAILABLE, NonEmptySafeStrTuple
+from persidict import ITEM_NOT_AVAILABLE, AbsentKeyError, NonEmptySafeStrTuple
 from persidict_dask._stats import note_released
 from persidict_dask.coordination._places import Place, Somewhere
 from persidict_dask.coordination._records import Fields, Record
@@ -94,13 +94,13 @@ class DeadLetters:
     def keys(self) -> list[NonEmptySafeStrTuple]:
         """Return the keys of all letters, those of `QuarantinedCallError`."""
         found = self._place.records.get_subdict(_LETTERS).keys()
-        return sorted((NonEmptySafeStrTuple(key) for key in found), key=lambda key: key.strings)
+        return sorted(NonEmptySafeStrTuple(key) for key in found)
 
     def __getitem__(self, key: Any) -> DeadLetter:
         name = NonEmptySafeStrTuple(key)
         text = self._place.records.get(NonEmptySafeStrTuple(_LETTERS, name), ITEM_NOT_AVAILABLE)
         if text is ITEM_NOT_AVAILABLE:
-            raise KeyError(name)
+            raise AbsentKeyError(name)
         return _with_exits(self._place, _parsed(name, json.loads(str(text))))
 
     def __contains__(self, key: Any) -> bool:

@@ -307,8 +307,9 @@ class RetryPolicy:
         return digest(self)
 
     def __repr__(self) -> str:
-        given = ((each.name, getattr(self, each.name), each.default) for each in fields(self))
-        told = [f"{name}={shown(value)}" for name, value, default in given if value != default]
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        plain = {each.name: each.default for each in fields(self) if each.name != "attempts"}
+        told = [f"{n}={shown(v)}" for n, v in given.items() if n not in plain or v != plain[n]]
         return f"RetryPolicy({', '.join(told)})"
 
 

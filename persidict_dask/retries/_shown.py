@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from persidict import shown as store_settings
+
 
 def shown(value: Any) -> str:
     """Return the repr of a setting."""
@@ -13,7 +15,7 @@ def shown(value: Any) -> str:
         inside = ", ".join(map(shown, value))
         return f"({inside},)" if len(value) == 1 else f"({inside})"
     if not type(value).__module__.startswith("tenacity"):
-        return repr(value)
+        return store_settings.value(value)
     given = ", ".join(f"{name}={shown(each)}" for name, each in _settings(value).items())
     return f"{type(value).__name__}({given})"
 

@@ -67,6 +67,21 @@ def test_many_processes_come_and_go(monkeypatch):
     assert len(totals._counts) == 3
 
 
+@pytest.mark.parametrize("is_here", [True, False])
+def test_m10_who_comes_back_is_counted_once_however_many_go_after_it(monkeypatch, is_here):
+    """Back with a worker, or heard of again and again after its last one has left."""
+    monkeypatch.setattr(_totals, "_KEPT", 3)
+    totals = Totals()
+    totals.hear(news("back", 1, "w"), is_here=True)
+    totals.leave("w", expected=False, tasks=0, killed=0)
+    for n in range(10):
+        totals.hear(news("back", 2 + n, "v"), is_here=is_here)
+        totals.hear(news(f"p{n}", 1, f"w{n}"), is_here=True)
+        totals.leave(f"w{n}", expected=True, tasks=0, killed=0)
+    assert hits(totals) == 11 + 10
+    assert hits(totals, without="back") == 10
+
+
 @pytest.mark.parametrize(
     ("expected", "said", "seen"),
     [

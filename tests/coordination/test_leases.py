@@ -10,7 +10,8 @@ import time
 import pytest
 
 from persidict_dask import DeadlockError, Lease, LeaseLost
-from persidict_dask.coordination import inspect
+from persidict_dask.coordination import _holders, inspect
+from persidict_dask.coordination._records import Record
 
 
 def test_a_lease_is_held_by_one(store):
@@ -112,6 +113,50 @@ def test_a_holder_whose_time_is_over_holds_no_more(plain, no_heart):
     time.sleep(0.1)
     assert not lease.held
     lease.renew()  # nobody has taken it
+    assert lease.held
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock by which a holder knows how long it holds; only the test moves it."""
+    at = [1000.0]
+    monkeypatch.setattr(_holders, "now", lambda: at[0])
+    return at
+
+
+@pytest.mark.parametrize("act", ["acquire", "renew"])
+def test_m2_a_slow_answer_makes_nothing_valid_for_longer(plain, no_heart, clock, monkeypatch, act):
+    """Others count from when they see what was asked for, which is before the answer."""
+    lease, swap = Lease(plain, "x", ttl=10), Record.swap
+    if act == "renew":
+        lease.acquire()
+
+    def slow(*args):
+        swapped = swap(*args)
+        clock[0] += 7
+        return swapped
+
+    clock[0] += 5
+    monkeypatch.setattr(Record, "swap", slow)
+    getattr(lease, act)()
+    assert lease.held
+    clock[0] += 2.9
+    assert lease.held
+    clock[0] += 0.2
+    assert not lease.held
+
+
+def test_m2_a_slow_look_is_no_time_that_is_held(plain, no_heart, clock, monkeypatch):
+    """It comes before what is asked for."""
+    lease, look = Lease(plain, "x", ttl=10), Record.look
+
+    def slow(*args):
+        clock[0] += 100
+        return look(*args)
+
+    monkeypatch.setattr(Record, "look", slow)
+    lease.acquire()
+    clock[0] += 9.9
     assert lease.held
 
 

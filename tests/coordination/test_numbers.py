@@ -9,7 +9,7 @@ from itertools import chain, pairwise
 import pytest
 
 from persidict_dask import Counter, RateLimiter, SharedValue, digest
-from persidict_dask.coordination import _moments, _polling, _rate, inspect
+from persidict_dask.coordination import _moments, _polling, _rate, _shared, inspect
 
 
 def test_every_increment_counts_and_returns_another_sum(store, together):
@@ -129,6 +129,22 @@ def test_hosts_whose_clocks_differ_share_a_rate(plain, monkeypatch, skew):
     assert sum(gaps) < 19 + 3
 
 
+def test_a_record_of_another_host_that_is_seen_late_delays_nothing_that_was_known(monkeypatch):
+    """The least difference of the clocks that was ever seen is the nearest to the truth."""
+    offsets, at = _moments._Offsets(), [1000.0]
+    monkeypatch.setattr(_moments, "now", lambda: at[0])
+    assert [offsets.of("there-1-1-1", told) for told in (500.0, 499.0, 500.5)] == [500, 500, 499.5]
+    assert offsets.of("elsewhere-1-1-1", 400.0) == 600
+
+
+def test_a_moment_told_before_the_clock_began_anew_is_no_later_than_it_was(monkeypatch):
+    """This host has started again since: its clock is at an earlier time."""
+    monkeypatch.setattr(_moments, "now", lambda: 1000.0)
+    told = _moments.moment_at(1030.0, 1000.0)
+    monkeypatch.setattr(_moments, "now", lambda: 5.0)
+    assert _moments.moment_here(told) == 35.0
+
+
 @pytest.mark.parametrize("wrong", [{"rate": 0}, {"rate": -1}, {"rate": 1, "burst": 0}])
 def test_rates_are_positive(plain, wrong):
     with pytest.raises(ValueError, match=r"rate|burst"):
@@ -163,6 +179,24 @@ def test_no_update_of_a_large_value_is_lost(plain, together):
     shared = SharedValue(plain, "v")
     assert shared.get()["n"] == 8
     assert len(shared._place.payloads) == 1
+
+
+def test_a_large_value_that_is_replaced_while_it_is_read_is_read_anew(plain, monkeypatch):
+    """What the record has named is gone; one that is gone for good is an error."""
+    shared = SharedValue(plain, "v")
+    shared.set(BIG)
+
+    def replaced(*args):
+        monkeypatch.undo()
+        shared.set([BIG])
+        return unpack(*args)
+
+    unpack = _shared.unpack
+    monkeypatch.setattr(_shared, "unpack", replaced)
+    assert shared.get() == [BIG]
+    shared._place.payloads.clear()
+    with pytest.raises(KeyError):
+        shared.get()
 
 
 def test_what_an_update_raises_changes_nothing(plain):

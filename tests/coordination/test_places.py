@@ -18,7 +18,7 @@ from persidict_dask import (
     SharedValue,
     WorkQueue,
 )
-from persidict_dask.coordination import inspect
+from persidict_dask.coordination import _barrier, _silence, inspect
 from persidict_dask.coordination._barrier import _Arrival
 
 MAKERS = {
@@ -148,11 +148,53 @@ def test_who_is_silent_does_not_count(plain, far, together):
         until = time.monotonic() + 20
         while f"{there} arrived" not in repr(inspect(plain)) and time.monotonic() < until:
             time.sleep(0.005)
+        assert f"{there} arrived" in repr(inspect(plain))
     with pytest.raises(TimeoutError):
         barrier.wait(0.1)
     together(lambda _: barrier.wait(20), 2)
     alone.join()
     assert len(passed) == 1
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+@pytest.mark.parametrize("rounds", [32, 33])
+def test_m5_a_party_that_looks_many_rounds_late(plain, monkeypatch, rounds, is_counted):
+    """Whether it was counted in its own is known for 32 rounds; after that it guesses nothing."""
+    record = Barrier(plain, "b", parties=2)._record
+
+    def arrived():
+        arrival = _Arrival(record, 2, 30)
+        return arrival, arrival._look()
+
+    late, _ = arrived()
+    with monkeypatch.context() as seen:
+        seen.setattr(_silence, "is_gone", lambda who: not is_counted and who == late._me)
+        for _ in range(2 * rounds - is_counted):
+            arrived()
+    if rounds > 32:
+        with pytest.raises(threading.BrokenBarrierError, match="32 rounds"):
+            late._look()
+    elif is_counted:
+        assert late._look() == 0
+    else:
+        assert late._look() is None
+        assert arrived()[1] == 1
+        assert late._look() == 0
+
+
+def test_who_gives_up_when_all_have_come_has_passed(plain, monkeypatch):
+    """The last of the others came between its last look and its end."""
+    barrier = Barrier(plain, "b", parties=2)
+
+    def poll(attempt, timeout, **_):
+        monkeypatch.undo()
+        assert attempt.look() is None
+        assert Barrier(plain, "b", parties=2).wait(20) == 1
+
+    monkeypatch.setattr(_barrier, "poll", poll)
+    assert barrier.wait(timeout=0) == 0
+    with pytest.raises(TimeoutError):
+        barrier.wait(timeout=0)
 
 
 def test_a_barrier_of_one(plain):

@@ -11,6 +11,7 @@ import pytest
 from persidict import OutcomeUnknownError
 from persidict_dask import WorkQueue
 from persidict_dask.coordination import inspect
+from persidict_dask.coordination._parts import Parts
 from persidict_dask.coordination._records import Record
 
 BIG = list(range(5000))
@@ -112,6 +113,21 @@ def test_what_is_dead_can_be_released(q):
         q.dead.release("k")
 
 
+@pytest.mark.parametrize("step", ["swap", "remove"])
+def test_a_crash_while_what_is_dead_is_released_loses_nothing(q, monkeypatch, step):
+    """It may be repeated."""
+    q.put(BIG, key="k")
+    for _ in range(2):
+        q.claim().fail("no")
+    with monkeypatch.context() as crash:
+        crash.setattr(Record, step, _crash)
+        with pytest.raises(KeyboardInterrupt):
+            q.dead.release("k")
+    q.dead.release("k")
+    claim = q.claim()
+    assert (claim.item, claim.deliveries, q.claim(), len(q.dead)) == (BIG, 1, None, 0)
+
+
 def test_what_is_dead_can_be_discarded(q):
     q.put(BIG, key="k")
     for _ in range(2):
@@ -174,6 +190,82 @@ def test_a_late_done_counts_if_it_is_the_first(plain, far, no_heart):
     assert (len(queue), beside(queue)) == (0, 0)
 
 
+@pytest.mark.parametrize("deliveries", [1, 2, 3])
+@pytest.mark.parametrize("late", ["first", "last"])
+def test_what_was_given_up_and_is_done_late_is_not_dead(plain, monkeypatch, deliveries, late):
+    """Whichever of its claimants has come back."""
+    queue = WorkQueue(plain, "q", max_deliveries=deliveries)
+    queue.put(BIG, key="k")
+    with monkeypatch.context() as gone:
+        gone.setattr("persidict_dask.coordination._silence.is_gone", lambda _: True)
+        claims = [queue.claim() for _ in range(deliveries)]
+        assert queue.claim() is None
+    assert list(queue.dead) == ["k"]
+    assert claims[0 if late == "first" else -1].done("late")
+    assert (list(queue.dead), dict(queue.done)) == ([], {"k": "late"})
+    assert (len(queue), beside(queue)) == (0, 0)
+
+
+def test_what_is_done_while_it_is_put_again_does_not_come_back(q, plain, monkeypatch):
+    """Whoever puts it has looked before, and looks again."""
+
+    def others_do_it(self, name):
+        monkeypatch.undo()
+        other = WorkQueue(plain, "q")
+        other.put(BIG, key=name)
+        other.claim().done("by others")
+        return False  # that was before
+
+    monkeypatch.setattr(Parts, "is_over", others_do_it)
+    q.put(BIG, key="k")
+    assert (len(q), q.claim(), dict(q.done), beside(q)) == (0, None, {"k": "by others"}, 0)
+
+
+def test_a_claimant_that_comes_back_while_it_is_given_up(plain, monkeypatch):
+    """It is done, and not dead as well."""
+    queue, remove = WorkQueue(plain, "q", max_deliveries=1), Record.remove
+    queue.put(1, key="k")
+    claim = queue.claim()
+
+    def comes_back(self, seen):
+        monkeypatch.undo()
+        assert claim.done("back")
+        return remove(self, seen)
+
+    monkeypatch.setattr("persidict_dask.coordination._silence.is_gone", lambda _: True)
+    monkeypatch.setattr(Record, "remove", comes_back)
+    assert queue.claim() is None
+    assert (list(queue.dead), dict(queue.done), len(queue)) == ([], {"k": "back"}, 0)
+
+
+def test_what_was_given_up_half_is_given_up_once(plain, monkeypatch):
+    """The first reason is the one that is kept."""
+    queue = WorkQueue(plain, "q", max_deliveries=1)
+    queue.put(BIG, key="k")
+    with monkeypatch.context() as crash:
+        crash.setattr(Record, "remove", _crash)
+        with pytest.raises(KeyboardInterrupt):
+            queue.claim().fail("the reason")
+    monkeypatch.setattr("persidict_dask.coordination._silence.is_gone", lambda _: True)
+    assert queue.claim() is None
+    assert (queue.dead["k"], len(queue)) == ((BIG, 1, ["the reason"]), 0)
+
+
+def test_a_claim_belongs_to_the_process_that_has_made_it(q, monkeypatch):
+    """A forked child has a copy of it, and ends and renews nothing."""
+    key = q.put("x")
+    claim = q.claim()
+    with monkeypatch.context() as child:
+        child.setattr("os.getpid", lambda: 1)
+        for end in (claim.done, claim.give_back, lambda: claim.fail("no")):
+            with pytest.raises(RuntimeError, match="belongs to the process"):
+                end()
+        assert not claim.renew()
+    assert (len(q), len(q.done)) == (1, 0)
+    assert claim.done()
+    assert list(q.done) == [key]
+
+
 def test_silence_again_and_again_is_the_end(plain, far, no_heart):
     queue = WorkQueue(plain, "q", ttl=0.1, max_deliveries=2)
     queue.put(1, key="k")
@@ -181,6 +273,23 @@ def test_silence_again_and_again_is_the_end(plain, far, no_heart):
     assert [claim.deliveries for claim in claims] == [1, 2]
     assert list(queue.drain()) == []
     assert "its claimant is gone" in queue.dead["k"].errors[-1]
+
+
+def test_m6_a_lost_claim_buries_nothing(plain, monkeypatch):
+    """Its item was given up at the last delivery, released, and claimed anew."""
+    queue = WorkQueue(plain, "q", max_deliveries=1)
+    queue.put(BIG, key="k")
+    lost = queue.claim()
+    with monkeypatch.context() as dead:
+        dead.setattr("persidict_dask.coordination._silence.is_gone", lambda _: True)
+        assert queue.claim() is None
+    queue.dead.release("k")
+    claim = queue.claim()
+    assert not lost.fail("too late")
+    assert (len(queue), list(queue.dead)) == (1, [])
+    assert claim.item == BIG
+    assert claim.done("well")
+    assert dict(queue.done) == {"k": "well"}
 
 
 def test_who_is_heard_of_keeps_it(plain, far):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
 
 from persidict import FileDirDict
+from persidict.owners import new_token
 from persidict_dask import Counter, Lease, SharedValue, WorkQueue, install
-from persidict_dask.coordination import inspect
+from persidict_dask.coordination import _counter, inspect
+from persidict_dask.coordination._holders import told_of_me
 from persidict_dask.coordination._polling import bells
+from tests.faults.dead import dead_token
 
 
 def test_a_store_that_fails_once_is_no_other_store(tmp_path, monkeypatch):
@@ -89,7 +93,10 @@ def test_an_item_that_is_done_cannot_be_released_as_dead(plain):
     assert queue.claim() is None
 
 
-def test_all_say_the_same_number_of_shards(plain):
+@pytest.mark.parametrize("at", [0, 3])
+def test_all_say_the_same_number_of_shards(plain, monkeypatch, at):
+    """Whichever record the first count went to."""
+    monkeypatch.setattr(_counter._random, "randrange", lambda _: at)
     counter = Counter(plain, "c", shards=4)
     counter.add(5)
     with pytest.raises(ValueError, match="4 shards"):
@@ -116,6 +123,16 @@ def test_a_record_that_nobody_wrote_is_shown(plain, text):
     Lease(plain, "x").acquire()
     Lease(plain, "x")._place.records["lease", "y"] = text
     assert [each.name for each in inspect(plain)] == ["x", "y"]
+
+
+def test_a_note_of_a_waiter_that_was_killed_is_removed(plain):
+    """Whoever looks sees those who wait now."""
+    with Lease(plain, "x") as lease:
+        records = lease._place.records
+        dead, living = (("waiting", "lease", "x", token) for token in (dead_token(), new_token()))
+        records[dead] = records[living] = json.dumps(told_of_me(0))
+        assert inspect(plain)[0].waiting == 1
+        assert (dead in records, living in records) == (False, True)
 
 
 def test_memory_by_url_is_another_one_each_time():

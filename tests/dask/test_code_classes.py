@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 from persidict_dask import UnstableKeyError, digest
-from persidict_dask._code import fingerprint
+from persidict_dask._code import fingerprint, running
 
 SCRIPT = '''
 import abc, collections, dataclasses, enum, functools, json, operator, pickle, sys, typing
@@ -688,6 +688,41 @@ def test_m11_the_order_of_bases_counts():
     before = fingerprint(namespace["f"]).hexdigest
     namespace["C"].__bases__ = (namespace["B"], namespace["A"])
     assert fingerprint(namespace["f"]).hexdigest != before
+
+
+STRUCTURES = {
+    "bases": lambda names: setattr(names["C"], "__bases__", (names["Two"],)),
+    "code": lambda names: setattr(names["helper"], "__code__", names["other"].__code__),
+    "defaults": lambda names: setattr(names["helper"], "__defaults__", (5,)),
+}
+
+
+@pytest.mark.parametrize("change", STRUCTURES.values(), ids=STRUCTURES)
+def test_m11_what_every_use_reads_is_edited_even_while_it_runs(change):
+    """A run that assigns other attributes of such things has not changed that."""
+    namespace = {"__name__": "__main__"}
+    text = """
+class One:
+    def run(self, n): return n
+class Two:
+    def run(self, n): return 2 * n
+class C(One): pass
+def helper(n=1): return n
+def other(n=1): return 3 * n
+def f(x):
+    c = C()
+    c.seen = helper()
+    return c.run(c.seen)
+"""
+    exec(text, namespace)
+    f = namespace["f"]
+    before, changed = fingerprint(f).hexdigest, []
+    with running(f, changed=changed):
+        value = f(1)
+        change(namespace)
+        assert f(1) != value
+    assert fingerprint(f).hexdigest != before
+    assert changed == []
 
 
 def test_k5_a_member_set_at_run_time_counts_under_a_dunder_name():

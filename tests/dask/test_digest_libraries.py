@@ -190,6 +190,18 @@ def test_k12_files_of_fsspec_count_with_their_version(tmp_path):
     assert len(seen) == 10
 
 
+def test_m9_a_file_changed_in_place_with_its_time_set_back_is_another(tmp_path):
+    """By its size, alone and in a folder."""
+    path = tmp_path / "a.txt"
+    path.write_text("abc")
+    seen, things = path.stat(), (fsspec.open(str(path)), fsspec.get_mapper(str(tmp_path)))
+    before = [digest(thing) for thing in things]
+    path.write_text("abcd")
+    os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    assert fsspec.filesystem("file").info(str(path))["mtime"] == seen.st_mtime
+    assert not {digest(thing) for thing in things} & {*before}
+
+
 def test_k12_how_a_file_is_opened_counts(tmp_path):
     """Path, mode, encoding, compression, position."""
     for name in "ab":

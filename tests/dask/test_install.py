@@ -8,6 +8,8 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from distributed.core import Status
+from distributed.protocol.pickle import dumps, loads
 
 from persidict import FileDirDict
 from persidict_dask import RetryPolicy, _defaults, _install, install, worker_store
@@ -93,6 +95,7 @@ class FakeWorker:
 
     id = "w"
     batched_stream = None
+    status = Status.running
 
     def __init__(self):
         self.later = []
@@ -112,10 +115,14 @@ def plugin(tmp_path, n):
     return _install._plugin(refs, RetryPolicy(attempts=n))
 
 
-def test_while_one_replaces_another_there_is_always_one(tmp_path, monkeypatch):
-    """Dask takes the old plugin down, and then sets the new one up; tasks run all the while."""
+@pytest.fixture
+def no_reporter(monkeypatch):
     silent = SimpleNamespace(start=lambda: None, stop=lambda: None)
     monkeypatch.setattr(_install, "Reporter", lambda worker, *shared: silent)
+
+
+def test_while_one_replaces_another_there_is_always_one(tmp_path, no_reporter):
+    """Dask takes the old plugin down, and then sets the new one up; tasks run all the while."""
     worker = FakeWorker()
     old, new = plugin(tmp_path, 7), plugin(tmp_path, 8)
     old.setup(worker)
@@ -128,6 +135,31 @@ def test_while_one_replaces_another_there_is_always_one(tmp_path, monkeypatch):
     assert worker_store("replaced").base_dir.endswith("8")
     new.teardown(worker)
     worker.turn()
+    assert attempts() is None
+    with pytest.raises(KeyError):
+        worker_store("replaced")
+
+
+def test_each_of_several_workers_of_a_process_is_forgotten(tmp_path, no_reporter):
+    """What Dask has unpickled for one of them has the same class as what it has for another."""
+    sent, workers = dumps(plugin(tmp_path, 7)), []
+    for name in "ab":
+        worker, made = FakeWorker(), loads(sent)
+        worker.id = name
+        made.setup(worker)
+        workers.append((worker, made))
+    assert len(policies.everything()) == 2
+    for worker, made in workers:
+        made.teardown(worker)
+        worker.turn()
+    assert policies.everything() == _install._told.everything() == []
+
+
+def test_a_worker_that_closes_is_forgotten_though_its_loop_turns_no_more(tmp_path, no_reporter):
+    worker, made = FakeWorker(), plugin(tmp_path, 7)
+    made.setup(worker)
+    worker.status = Status.closing
+    made.teardown(worker)
     assert attempts() is None
     with pytest.raises(KeyError):
         worker_store("replaced")

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import types
 import zipfile
+from importlib.machinery import EXTENSION_SUFFIXES
 
 import pytest
 
@@ -363,3 +364,18 @@ def test_a_type_that_gives_half_a_name_is_found(monkeypatch):
 
     proxied = wrapt.decorator(lambda wrapped, instance, args, kwargs: 1)(os.getcwd)
     assert module_of(type(proxied)).partition(".")[0] == "wrapt"
+
+
+def test_m9_a_compiled_module_changed_in_place_with_its_time_set_back_is_another(
+    tmp_path, monkeypatch
+):
+    """Its file is read again when its time or its size is another."""
+    file = tmp_path / f"fast{EXTENSION_SUFFIXES[0]}"
+    monkeypatch.setattr(_origin, "file_of", lambda module: str(file))
+    seen = set()
+    for content in (b"one", b"three", b"eight"):
+        file.write_bytes(content)
+        os.utime(file, ns=(0, 10**9 * (content == b"eight")))
+        seen.add(_origin.compiled_version("fast"))
+        assert _origin.compiled_version("fast") in seen
+    assert len(seen) == 3

@@ -301,6 +301,30 @@ def test_a_runner_that_is_silent_elsewhere_is_taken_over(claims, key, monkeypatc
     assert 100 + _claims.TTL <= now[0] <= 100 + _claims.TTL + 5
 
 
+def test_m4_a_long_call_is_not_taken_over_though_every_other_sign_of_life_gets_lost(
+    claims, key, monkeypatch
+):
+    """It is told at intervals that leave room for a store which is away for a moment."""
+    now, beats = [0.0], []
+    with monkeypatch.context() as there:
+        there.setattr(_claims.heart, "add", lambda *beat: beats.append(beat))
+        there.setattr(_claims, "new_token", lambda: "0123456789ab-1-2-3")  # of another host
+        claims.take(key, "")
+    monkeypatch.setattr(_flights.time, "monotonic", lambda: now[0])
+    ((renew, every),) = beats
+    steps, answer, due = _flights._claimed(claims, key, ""), None, every
+    while now[0] < 10 * _claims.TTL:
+        step = steps.send(answer)  # stops when it has taken over
+        if isinstance(step, _flights.Pause):
+            now[0] += step.seconds
+            answer = None
+        else:
+            answer = step.call()
+        if now[0] >= due:
+            assert round(due / every) % 2 or renew()
+            due += every
+
+
 def test_the_same_task_again_takes_over_at_once(claims, key, monkeypatch):
     """Dask runs a task again only if its worker is gone."""
     monkeypatch.setattr(_claims, "new_token", lambda: "0123456789ab-1-2-3")
@@ -437,6 +461,26 @@ def test_a_call_whose_claim_cannot_be_written_runs(tmp_path, monkeypatch):
     with pytest.warns(RuntimeWarning, match="at the same time: .*No space") as caught:
         assert f(1) == 1
     assert caught[0].filename == __file__
+
+
+def test_m8_what_was_stored_just_before_the_claim_is_not_run_again(tmp_path, monkeypatch, runs):
+    """Another process has had its claim, its result and its end between our look and our claim."""
+    store, take = FileDirDict(base_dir=str(tmp_path)), Claims.take
+
+    def f(x):
+        runs.append(x)
+        return [x]
+
+    mine, theirs = persist(store, name="f")(f), persist(store, name="f", single_flight=False)(f)
+
+    def late(*args):
+        theirs(1)
+        return take(*args)
+
+    monkeypatch.setattr(Claims, "take", late)
+    assert mine(1) == [1]
+    assert runs == [1]
+    assert claims_in(tmp_path) == []
 
 
 def test_what_is_forgotten_takes_the_claims_of_the_dead_along(tmp_path, claims, monkeypatch):

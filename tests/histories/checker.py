@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 OPEN = float("inf")
+UNKNOWN = "unknown"
+"""The result of an operation that has taken effect before its end, or never does."""
 
 
 class Op(NamedTuple):
@@ -30,6 +32,11 @@ class Op(NamedTuple):
     start: int
     end: float  # `OPEN` if the client was killed: it may have taken effect, or may not
     result: Any
+
+    @property
+    def is_told(self) -> bool:
+        """True if it is known what came of it."""
+        return self.end != OPEN and self.result != UNKNOWN
 
 
 class Violation(AssertionError):
@@ -71,7 +78,7 @@ def _etags(key: str, history: list[Op]) -> Etags:
 
 
 def _told(op: Op) -> Iterator[tuple[str, str]]:
-    if op.kind in CONDITIONAL and op.end != OPEN:
+    if op.kind in CONDITIONAL and op.is_told:
         _, _, after, value = op.result
         if after is not None and value not in (None, UNREAD):
             yield after, value
@@ -88,7 +95,10 @@ def _check_key(key: str, history: list[Op], etags: Etags) -> None:
         if not is_return:
             pending.add(index)
             continue
-        possible = _after_return(index, possible, pending, history, etags)
+        after = _after_return(index, possible, pending, history, etags)
+        if history[index].result == UNKNOWN:
+            after |= {(state, done) for state, done in possible if index not in done}
+        possible = after
         pending.discard(index)
         if not possible:
             raise Violation(f"{key}: nothing explains {history[index]}")
@@ -125,7 +135,7 @@ CONDITIONAL = {"get_if", "set_if", "setdefault_if", "discard_if"}
 
 def effects(state: str | None, op: Op, etags: Etags) -> Iterator[str | None]:
     """Yield the states after the operation, if its result is what it must be in this state."""
-    if op.end == OPEN:
+    if not op.is_told:
         yield from _effects_unseen(state, op, etags)
     elif op.kind in CONDITIONAL:
         yield from _conditional(state, op, etags)
@@ -169,7 +179,7 @@ def _acts(op: Op, before: str | None) -> bool:
 
 
 def _effects_unseen(state: str | None, op: Op, etags: Etags) -> Iterator[str | None]:
-    """What a client may have done that was killed before it could tell."""
+    """What a client may have done that could not tell."""
     if op.kind in ("setdefault", "insert", "setdefault_if"):
         if state is None:
             yield op.value

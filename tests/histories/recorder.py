@@ -38,6 +38,8 @@ INSERTING = "get in insert insert insert setdefault setdefault_if get_if".split(
 class Client:
     """One thread with a history of its own."""
 
+    now = staticmethod(time.monotonic_ns)
+
     def __init__(self, d: Any, name: str, log: int, seed: str) -> None:
         self.d, self.name, self.log = d, name, log
         self.random = random.Random(seed)
@@ -56,12 +58,12 @@ class Client:
         expected = self.seen.get(key) if self.random.random() < 0.9 else None
         written = None if kind in ("discard_if", "del", "discard", "pop", "get", "in") else value
         asked = [kind, key, written, condition, expected]
-        self.write([*asked, time.monotonic_ns()])
+        self.write([*asked, self.now()])
         result = ACTS[kind](self.d, key, value, CONDITIONS[condition], etag(expected))
         if hasattr(result, "actual_etag"):
             result = told(result)
             self.seen[key] = result[2]
-        self.write([time.monotonic_ns(), result])
+        self.write([self.now(), result])
 
     def write(self, line: list[Any]) -> None:
         os.write(self.log, json.dumps(line).encode() + b"\n")

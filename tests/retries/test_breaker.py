@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import threading
@@ -9,13 +10,15 @@ import time
 
 import cloudpickle
 import pytest
+import tenacity
 
 from persidict import FileDirDict, LocalDict, NonEmptySafeStrTuple
+from persidict_dask import RetryPolicy
 from persidict_dask._errors import CircuitOpenError
 from persidict_dask.coordination import _moments, _silence, inspect
 from persidict_dask.coordination._places import Place
 from persidict_dask.coordination._records import Record
-from persidict_dask.retries import _breaker_rules, _breaker_view
+from persidict_dask.retries import _breaker_rules, _breaker_view, _driving
 from persidict_dask.retries._breaker import CircuitBreaker
 from persidict_dask.retries._breaker_rules import Rules
 from persidict_dask.retries._breaker_view import Probe, View
@@ -191,6 +194,47 @@ def test_a_probe_without_a_result_makes_room_for_another(store, clock):
     assert isinstance(two.admit(), Probe)
     one.abandoned()
     assert refused(one)
+
+
+@pytest.mark.parametrize("is_durable", [False, True], ids=["", "durable"])
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, asyncio.CancelledError])
+@pytest.mark.parametrize("before", [[], [OSError("down")]], ids=["first attempt", "retry"])
+def test_m7_a_probe_that_is_interrupted_makes_room(
+    store, clock, monkeypatch, before, interrupt, is_durable
+):
+    """Whichever attempt of a call it is, the next call finds the circuit open, and not occupied."""
+    breaker = CircuitBreaker(store, "b", failures=1)
+    if not before:
+        fail(breaker)
+        clock[0] += 16
+    policy = RetryPolicy(
+        wait=tenacity.wait_fixed(16), breaker=breaker, state=store if is_durable else None
+    )
+    errors, probing = [*before, interrupt], []
+
+    def attempt():
+        probing.append(breaker.state)
+        raise errors.pop(0)
+
+    async def attempt_async():
+        attempt()
+
+    def sleep(seconds):
+        clock[0] += seconds
+
+    async def sleep_async(seconds):
+        sleep(seconds)
+
+    monkeypatch.setattr(_driving, "_sleep", sleep)
+    monkeypatch.setattr(_driving, "_sleep_async", sleep_async)
+    with pytest.raises(interrupt):
+        if interrupt is KeyboardInterrupt:
+            policy.call(attempt)
+        else:
+            asyncio.run(policy.call_async(attempt_async))
+    assert probing == ["closed"] * len(before) + ["probing"]
+    assert breaker.state == "open"
+    assert isinstance(worker(store, failures=1).admit(), Probe)
 
 
 def test_a_silent_probe_makes_room_and_changes_nothing_later(store, clock):

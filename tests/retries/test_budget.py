@@ -467,6 +467,70 @@ def test_hungry_ones_say_so_once_in_a_window(store, clock, monkeypatch):
     assert len(writes) == 1
 
 
+# --- when it is new --------------------------------------------------------------------------
+
+
+def test_threads_that_come_first_all_get_what_the_floor_has(store, clock):
+    """One asks for all of them, and they ask again while there is more."""
+    budget, got, start = RetryBudget(store), [], threading.Barrier(8)
+
+    def first():
+        start.wait()
+        got.append(budget.take())
+
+    threads = [threading.Thread(target=first) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == [True] * 8
+
+
+def test_processes_that_ask_in_the_same_moment_all_get_something(store, clock, monkeypatch):
+    one, other = worker(store), worker(store)
+    look, came_between = Record.look, []
+
+    def slow(record, *args):
+        seen = look(record, *args)
+        if record is one._local._record and not came_between:
+            came_between.append(other.take())
+        return seen
+
+    monkeypatch.setattr(Record, "look", slow)
+    assert one.take()
+    assert came_between == [True]
+
+
+def test_it_does_not_insist_for_ever(store, clock, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Record, "swap", lambda *_: asked.append(1))
+    assert not worker(store).take()
+    assert 1 < len(asked) < 10
+
+
+def test_the_first_retry_waits_until_the_store_is_open(store, monkeypatch):
+    """Which takes longer than any later request, and happens once."""
+    is_asked, go, look = threading.Event(), threading.Event(), Record.look
+
+    def opening(*args):
+        is_asked.set()
+        go.wait(10)
+        return look(*args)
+
+    monkeypatch.setattr(_budget, "_PATIENCE", 0)
+    monkeypatch.setattr(Record, "look", opening)
+    budget, got = RetryBudget(store), []
+    thread = threading.Thread(target=lambda: got.append(budget.take()))
+    thread.start()
+    assert is_asked.wait(10)
+    go.set()
+    thread.join()
+    assert got == [True]
+    go.clear()
+    assert [budget.take() for _ in range(6)] == [True] * 4 + [False] * 2
+    go.set()
+
+
 # --- a store that is slow, away or broken ----------------------------------------------------
 
 
@@ -510,6 +574,7 @@ def test_a_store_that_does_not_answer_holds_up_one_retry(store, monkeypatch):
         return wait(event, timeout)
 
     monkeypatch.setattr(_budget, "_PATIENCE", 0.01)
+    monkeypatch.setattr(_budget, "_PATIENCE_AT_FIRST", 0.01)
     budget = RetryBudget(store, ratio=0)
     monkeypatch.setattr(threading.Event, "wait", noted)
     assert [budget.take() for _ in range(50)] == [False] * 50

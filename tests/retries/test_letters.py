@@ -143,8 +143,9 @@ def test_it_is_released(caller, store, quarantined):
     assert letters.release(quarantined) is False
     assert (len(letters), quarantined in letters) == (0, False)
     assert records(store) == []
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError) as caught:
         letters[quarantined]
+    assert str(caught.value) == repr(tuple(quarantined))
     one = caller()
     assert one.begin() is None
     assert record(store)["attempts"] == 1

@@ -89,6 +89,15 @@ class CutBody(Fault):
 
 
 @dataclass(frozen=True)
+class Damage(Fault):
+    """Change the last byte of the body of the answer."""
+
+    def serve(self, exchange: "Exchange") -> None:
+        answer = exchange.forward()
+        exchange.send(answer._replace(body=answer.body[:-1] + bytes([answer.body[-1] ^ 1])))
+
+
+@dataclass(frozen=True)
 class Delay(Fault):
     """Ask the server only after the event, or after a minute."""
 

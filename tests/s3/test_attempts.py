@@ -52,7 +52,7 @@ def url_on(real: Place) -> str:
 
 @pytest.fixture
 def requests(real: Place) -> Requests:
-    return Requests(real.client)
+    return Requests(real)
 
 
 def test_a_cluster_that_restarts(

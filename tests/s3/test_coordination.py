@@ -388,7 +388,7 @@ def d(request: pytest.FixtureRequest, real: Place) -> Any:
 
 @pytest.fixture
 def requests(real: Place) -> Requests:
-    return Requests(real.client)
+    return Requests(real)
 
 
 BUCKET = "HeadBucket"
@@ -653,6 +653,7 @@ def test_a_server_that_stays_away(line: Line) -> None:  # noqa: F811
     assert not other.acquire(timeout=0)
     assert other.acquire(timeout=5)
     assert not lease.held
+    other.release()
 
 
 def test_a_release_can_be_repeated(line: Line) -> None:  # noqa: F811
@@ -701,6 +702,32 @@ def test_requests_that_arrive_late_change_nothing(line: Line, act: str, is_new: 
     assert late.done.wait(30)
     assert inspect(line.rival) == before
     assert counter.value == 1 + (act == "increment") + (not is_new)
+
+
+@pytest.mark.parametrize("who", ["SDK", "record"])
+def test_m1_a_request_that_arrives_just_before_its_repeat(line: Line, who: str) -> None:  # noqa: F811
+    """Which is refused then: over what was asked for itself."""
+    counter = Counter(line.open(), "x")
+    counter.increment()
+    late, sent = Late(threading.Event()), list[str]()
+
+    def decide(request: Request) -> Fault | None:
+        if not sent and request.method != "PUT":
+            return None
+        sent.append(request.method)
+        if len(sent) == 1:
+            return late
+        if who == "record" and "GET" not in sent:  # by which it looks whether it was made
+            return DropBefore()
+        if request.method == "PUT" and not late.event.is_set():
+            late.event.set()
+            assert late.done.wait(30)
+        return None
+
+    line.proxy.decide = decide
+    assert counter.increment() == 2
+    assert late.done.is_set()
+    assert Counter(line.rival, "x").value == 2
 
 
 @pytest.mark.parametrize("fault", [*LOST, *FAILED], ids=[f"{w}-{n}" for w in "AB" for n in NAMES])

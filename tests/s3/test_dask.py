@@ -143,7 +143,7 @@ def test_many_keys_are_looked_up_by_a_listing(real: Place) -> None:
     for x in range(10, 30):
         f(x)
     keys = [f.key_of(x) for x in range(50)]
-    requests = Requests(real.client)
+    requests = Requests(real)
     with requests.counted() as sent:
         assert _stored(f, set(keys)) == set(keys[10:30])
     assert sent == {"ListObjectsV2": 1}

@@ -30,7 +30,7 @@ CLIENTS, OPERATIONS = 4, 12
 NO_ANSWER = (OutcomeUnknownError, ClientError, BotoCoreError, ConcurrencyConflictError)
 
 PASSING = [Answer(500, "InternalError"), Answer(503, "SlowDown"), DropBefore()]
-LOST = [AnswerAfter(500, "InternalError"), AnswerAfter(503, "SlowDown"), DropAfter()]
+LOST = [AnswerAfter(500, "InternalError"), AnswerAfter(503, "ServiceUnavailable"), DropAfter()]
 UNDECIDED = [Answer(409, "ConditionalRequestConflict")]
 REFUSED = [Answer(412, "PreconditionFailed"), Answer(404, "NoSuchKey")]
 
@@ -40,7 +40,7 @@ def faults_for(request: Request, *, items_stay: bool) -> list[Fault]:
 
     Plain writes are spared lost answers, and so are insertions where items are removed: they are
     sent again, and nobody can tell that others have come between. A 412 to an insertion would be a
-    lie about an item that is not there.
+    lie about an item that is not there, and so would be a 503 that says that nothing was done.
     """
     if request.method in ("GET", "HEAD"):
         return [*PASSING, DropAfter(), CutBody(3)]

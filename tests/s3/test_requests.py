@@ -31,28 +31,34 @@ OTHER = '"0123456789abcdef0123456789abcdef"'
 
 
 class Requests:
-    """The requests of a client since the last look, by operation."""
+    """The requests of a client in a place since the last look, by operation.
 
-    def __init__(self, client: Any) -> None:
+    What an earlier test has left to the garbage collector, such as a lease that is held and so
+    renewed, uses the same client for a while, in its own place.
+    """
+
+    def __init__(self, place: Place) -> None:
         self._sent: Counter[str] = Counter()
-        self.client = client
+        self._place = place
 
-    def _note(self, model: Any, **_: Any) -> None:
-        self._sent[model.name] += 1
+    def _note(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        if params.get("Key", self._place.prefix).startswith(self._place.prefix):
+            self._sent[model.name] += 1
 
     @contextmanager
     def counted(self) -> Iterator[Counter[str]]:
         sent = self._sent = Counter()
-        self.client.meta.events.register("before-call.s3", self._note, unique_id="counter")
+        events, event = self._place.client.meta.events, "before-parameter-build.s3"
+        events.register(event, self._note, unique_id="counter")
         try:
             yield sent
         finally:
-            self.client.meta.events.unregister("before-call.s3", unique_id="counter")
+            events.unregister(event, unique_id="counter")
 
 
 @pytest.fixture
 def requests(place: Place) -> Requests:
-    return Requests(place.client)
+    return Requests(place)
 
 
 def costs(requests: Requests, act: Callable[[], Any], *expected: str) -> Any:
@@ -84,6 +90,16 @@ def d(opened: Any) -> Any:
     d = opened()
     d["a"], d["b", "c"] = 1, 2
     return d
+
+
+def test_what_is_left_of_another_test_is_not_counted(place: Place, requests: Requests) -> None:
+    mine, left = place.basic(), Place(place.client, place.url, place.path).basic()
+
+    def both() -> None:
+        left["a"] = mine["b"] = 1
+        assert left["a"] == mine["b"]
+
+    costs(requests, both, PUT, GET)
 
 
 def test_looks(d: Any, requests: Requests) -> None:
@@ -124,7 +140,8 @@ def test_append_only_insertion(opened: Any, requests: Requests, is_cached: bool)
     costs(requests, lambda: d.__setitem__("k", 1), PUT)
     with pytest.raises(MutationPolicyError), requests.counted() as sent:
         d["k"] = 2
-    assert sent <= Counter([PUT, HEAD])
+    assert sent == Counter([PUT])
+    assert costs(requests, lambda: d.setdefault("k", 2), PUT, *([] if is_cached else [GET])) == 1
     assert costs(requests, lambda: d["k"], *([] if is_cached else [GET])) == 1
     assert costs(requests, lambda: "k" in d, *([] if is_cached else [HEAD]))
     once = WriteOnceDict(wrapped_dict=d)
@@ -254,7 +271,7 @@ def test_items_of_an_append_only_cache(place: Place, requests: Requests) -> None
 def test_listing_and_clearing_many(ministack: Any, clients: Any, tmp_path: Any, count: int) -> None:
     """A page for each thousand, a batch for each thousand."""
     place = place_on(ministack, clients, tmp_path)
-    requests = Requests(place.client)
+    requests = Requests(place)
     d = place.basic()
     d.update({f"k{n}": n for n in range(count)})
     pages = -(-count // 1000)
@@ -280,7 +297,7 @@ def test_guards_are_proved_once_for_an_endpoint_and_a_bucket(
     """The first guarded write asks, and leaves nothing; other dictionaries need not ask again."""
     monkeypatch.setattr("persidict._s3_proof._known", {})
     place = place_on(ministack, clients, tmp_path)
-    requests = Requests(place.client)
+    requests = Requests(place)
     d = place.basic()
     costs(requests, lambda: d.__setitem__("plain", 1), PUT)
     costs(requests, lambda: d.setdefault("a", 1), PUT, PUT)

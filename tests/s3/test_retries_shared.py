@@ -57,7 +57,7 @@ def beats(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], bool]]:
 
 @pytest.fixture
 def requests(real: Place) -> Requests:
-    return Requests(real.client)
+    return Requests(real)
 
 
 def earn_and_spend(budget: RetryBudget, calls: int, retries: int) -> int:

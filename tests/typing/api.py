@@ -1,6 +1,8 @@
 """The static types of the public API; never run, read by the type checkers."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from datetime import date
 from typing import Any, assert_type
 
 from persidict import (
@@ -15,6 +17,7 @@ from persidict import (
     NEVER_RETRIEVE,
     AppendOnlyDictCached,
     BackendError,
+    BasicS3Dict,
     Codec,
     ConditionalOperationResult,
     DamagedItemError,
@@ -34,6 +37,7 @@ from persidict import (
     OverlappingMultiDict,
     PersiDict,
     PersiDictKey,
+    S3Dict,
     SafeStrTuple,
     TransformingFunction,
     ValueNotRetrievedFlag,
@@ -177,9 +181,42 @@ def constructing() -> None:
     assert_type(LocalDict[int]().get_subdict(()), LocalDict[int])
     multi = OverlappingMultiDict(dict_type=LocalDict, shared_subdicts_params={}, pkl={}, json={})
     assert_type(multi.subdicts_names, list[str])
+    assert_type(multi.json, PersiDict[Any])
 
 
-def unparametrised(d: FileDirDict, base: PersiDict) -> None:  # type: ignore[type-arg]
+def without_annotations(main: FileDirDict[Flight]) -> None:
+    folder = FileDirDict("x")
+    assert_type(folder, FileDirDict[Any])
+    assert_type(FileDirDict(base_dir="x", serialization_format="json"), FileDirDict[Any])
+    assert_type(FileDirDict("x", base_class_for_values=int), FileDirDict[int])
+    assert_type(FileDirDict("x", base_class_for_values=int)["a"], int)
+    assert_type(FileDirDict("x", base_class_for_values=Abstract), FileDirDict[Abstract])
+    assert_type(folder.get_subdict("a"), FileDirDict[Any])
+    assert_type(folder.clone(), FileDirDict[Any])
+    memory = LocalDict()
+    assert_type(memory, LocalDict[Any])
+    assert_type(LocalDict(base_class_for_values=str), LocalDict[str])
+    assert_type(EmptyDict(), EmptyDict[Any])
+    assert_type(BasicS3Dict(bucket_name="b"), BasicS3Dict[Any])
+    assert_type(BasicS3Dict(base_class_for_values=str), BasicS3Dict[str])
+    assert_type(S3Dict(bucket_name="b"), S3Dict[Any])
+    assert_type(S3Dict(base_class_for_values=str), S3Dict[str])
+    assert_type(WriteOnceDict(), WriteOnceDict[Any])
+    assert_type(WriteOnceDict(wrapped_dict=main), WriteOnceDict[Flight])
+    assert_type([FileDirDict("x")], list[FileDirDict[Any]])
+    flights: FileDirDict[Flight] = FileDirDict("x")
+    flights = FileDirDict("x", base_class_for_values=Flight)
+    assert_type(flights["a"], Flight)
+
+
+class Abstract(ABC):
+    """A class that values are instances of, and that has none of its own."""
+
+    @abstractmethod
+    def what(self) -> int: ...
+
+
+def unparametrised(d: FileDirDict, base: PersiDict) -> None:
     assert_type(d["a"], Any)
     assert_type(base.setdefault("a", 1), Any)
     d["a"] = 1
@@ -199,6 +236,10 @@ def keys(key: PersiDictKey, item_key: NonEmptyPersiDictKey, d: LocalDict[int]) -
     d.get_subdict(key)
     assert_type(get_safe_chars(), set[str])
     assert_type(replace_unsafe_chars("a b", "_"), str)
+    assert_type(SafeStrTuple("a") < NonEmptySafeStrTuple("b"), bool)
+    assert_type(sorted(d), list[NonEmptySafeStrTuple])
+    assert_type(max(d), NonEmptySafeStrTuple)
+    d["a", 2025] = d[2025, date(2025, 1, 31)]
 
 
 def errors(backend: BackendError, policy: MutationPolicyError, damaged: DamagedItemError) -> None:

@@ -62,6 +62,8 @@ def transforming(d: LocalDict[int], f: FileDirDict[str]) -> None:
 def constructing() -> None:
     LocalDict(None)  # type: ignore[call-arg]
     FileDirDict(no_such_parameter=1)  # type: ignore[call-arg]
+    FileDirDict("x", "json")  # type: ignore[call-arg]
+    _d: FileDirDict[str] = FileDirDict(base_class_for_values=int)  # type: ignore[arg-type]
     EmptyDict(base_class_for_values="int")  # type: ignore[arg-type]
     MutableDictCached(main_dict=LocalDict[int](), data_cache=LocalDict[int]())  # type: ignore[call-arg]
     WriteOnceDict(wrapped_dict={})  # type: ignore[arg-type]
@@ -73,4 +75,4 @@ def policies(d: LocalDict[int]) -> None:
     d.append_only = True  # type: ignore[misc]
     d | {"a": 1}  # type: ignore[operator]
     len(d.keys())  # type: ignore[arg-type]
-    NonEmptySafeStrTuple("a") < NonEmptySafeStrTuple("b")  # type: ignore[operator]
+    NonEmptySafeStrTuple("a") < "b"  # type: ignore[operator]

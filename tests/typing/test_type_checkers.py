@@ -11,7 +11,7 @@ import pytest
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
-FILES = ["api.py", "misuse.py"]
+FILES = ["api.py", "functions.py", "misuse.py"]
 
 
 def mypy(*files):
@@ -40,14 +40,15 @@ def test_mypy_is_content(file):
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_pyright_is_content_with_the_api():
-    assert pyright(HERE / "api.py") == []
+@pytest.mark.parametrize("file", ["api.py", "functions.py"])
+def test_pyright_is_content(file):
+    assert pyright(HERE / file) == []
 
 
-@pytest.fixture
-def unguarded(tmp_path):
+@pytest.fixture(params=["misuse.py", "functions.py"])
+def unguarded(request, tmp_path):
     """The mistakes without the comments that excuse them."""
-    text = (HERE / "misuse.py").read_text(encoding="utf-8")
+    text = (HERE / request.param).read_text(encoding="utf-8")
     file = tmp_path / "unguarded.py"
     file.write_text(re.sub(r"# type: ignore\[[\w, -]+\]", "# mistake", text), encoding="utf-8")
     return file

@@ -41,6 +41,25 @@ def test_a_file_changed_while_it_is_read_is_read_again(d, touched, pauses, times
     assert 1 <= len(pauses) <= times
 
 
+def test_m9_a_file_that_grows_while_it_is_read_and_keeps_its_time_is_read_again(
+    d, tmp_path, pauses, monkeypatch
+):
+    """Size and time together tell one state from another."""
+    path, found = tmp_path / "a.pkl", os.stat(tmp_path / "a.pkl")
+    d["b"] = "a longer value"
+    longer, read = (tmp_path / "b.pkl").read_bytes(), os.read
+
+    def grow_before(*args):
+        monkeypatch.setattr(os, "read", read)
+        path.write_bytes(longer)
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+        return read(*args)[: found.st_size]
+
+    monkeypatch.setattr(os, "read", grow_before)
+    result = d.get_with_etag("a")
+    assert (result.new_value, result.actual_etag) == ("a longer value", d.etag("a"))
+
+
 def test_a_file_that_never_stays_is_an_error_in_the_end(d, touched, pauses):
     touched(1000)
     with pytest.raises(BackendError) as caught:

@@ -35,11 +35,6 @@ def test_every_dict_is_a_mutable_mapping(any_dict):
     assert isinstance(any_dict, MutableMapping)
 
 
-def test_str_shows_the_content(any_dict):
-    filled(any_dict)
-    assert str(any_dict) == str(dict(any_dict.items()))
-
-
 def test_a_dict_is_true_when_it_has_a_key(any_dict):
     assert bool(any_dict) is False
     any_dict["a"] = 0

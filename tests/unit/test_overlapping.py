@@ -107,5 +107,10 @@ def test_dicts_in_memory_have_separate_data_unless_a_backend_is_shared():
     assert (shared.pkl["a"], len(shared.json)) == (1, 0)
 
 
+def test_its_repr_shows_how_it_was_made(multi):
+    assert repr(multi).startswith("OverlappingMultiDict(dict_type=")
+    assert all(name in repr(multi) for name in multi.subdicts_names)
+
+
 def test_it_may_have_no_dicts_at_all():
     assert OverlappingMultiDict(dict_type=LocalDict, shared_subdicts_params={}).subdicts_names == []

@@ -70,7 +70,7 @@ def test_an_empty_prefix_is_the_whole(tree, prefix):
     assert content(tree.get_subdict(prefix)) == content(tree)
 
 
-@pytest.mark.parametrize("prefix", ["a/b", ("a", ""), 1, None, "."])
+@pytest.mark.parametrize("prefix", ["a/b", ("a", ""), 1.5, None, "."])
 def test_an_illegal_prefix_is_an_error(tree, prefix):
     with pytest.raises((TypeError, ValueError)):
         tree.get_subdict(prefix)

@@ -1,0 +1,5 @@
+"""The library of the suites, asked for before anything else is imported."""
+
+from persidict.extras import require
+
+require("persidict.testing", "pytest", extra="testing")
