@@ -54,11 +54,10 @@ class FileSystem(NamedTuple):
 
     @property
     def oddities(self) -> str:
-        """In a few words what is otherwise on a disk of this machine; nothing if nothing is."""
-        names = "names are remembered" if self.kind else "names may be remembered"
-        odd = [] if self.exact_names else [names]
+        """In a few words what is otherwise on a disk of this machine, as far as it is known."""
+        odd = [] if self.exact_names else ["names are remembered"]
         odd += [] if self.real_inodes else ["made-up inodes"]
-        return f"{self.kind or 'unknown file system'}: {', '.join(odd)}" if odd else ""
+        return f"{self.kind}: {', '.join(odd)}" if self.kind and odd else ""
 
 
 _log = logging.getLogger(__name__)
@@ -110,10 +109,10 @@ def _probed(folder: str, device: int) -> FileSystem:
     _known[device] = probed = FileSystem(
         kind, exact_names=kind in _EXACT.split(), real_inodes=_has_inodes(kind, options)
     )
+    if probed.exact_names and probed.real_inodes:
+        ordinary.add(device)
     if probed.oddities:
         _log.info("%s is on %s", folder, probed.oddities)
-    else:
-        ordinary.add(device)
     return probed
 
 

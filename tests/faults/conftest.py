@@ -113,8 +113,8 @@ class Remembering:
                 return None
 
 
-@pytest.fixture
-def network(tmp_path, monkeypatch, pretend):
+@pytest.fixture(params=["nfs", ""], ids=["nfs", "unknown"])
+def network(request, tmp_path, monkeypatch, pretend):
     """`tmp_path` as a network file system shows it that remembers names."""
-    pretend("nfs")
+    pretend(request.param)
     return Remembering(tmp_path, monkeypatch)

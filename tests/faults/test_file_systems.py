@@ -352,7 +352,6 @@ def test_a_folder_that_cannot_be_written_says_nothing_of_links(d, pretend, monke
         ("fuse.sshfs", "fuse.sshfs: names are remembered, made-up inodes"),
         ("nfs4", "nfs4: names are remembered"),
         ("exfat", "exfat: made-up inodes"),
-        ("", "unknown file system: names may be remembered"),
     ],
 )
 def test_what_is_unusual_is_shown_and_logged_once(d, pretend, caplog, kind, said):
@@ -366,8 +365,9 @@ def test_what_is_unusual_is_shown_and_logged_once(d, pretend, caplog, kind, said
     assert d.base_dir in record.getMessage()
 
 
-def test_an_ordinary_folder_is_shown_by_its_parameters_alone(d, pretend, caplog):
-    pretend("ext4")
+@pytest.mark.parametrize("kind", ["ext4", ""])
+def test_an_ordinary_folder_is_shown_by_its_parameters_alone(d, pretend, caplog, kind):
+    pretend(kind)
     with caplog.at_level(logging.INFO, logger="persidict"):
         assert repr(d).endswith(", serialization_format='pkl')")
     assert caplog.records == []
