@@ -40,6 +40,9 @@ class BlobStore(ABC):
     stat_is_cheap: bool = False
     """True if a look costs next to nothing compared with a write."""
 
+    has_visitors: bool = False
+    """True if programs that know nothing of dictionaries may leave files among the blobs."""
+
     @property
     def guards_are_exact(self) -> bool:
         """True if nobody can come between the check of a guard and the act."""

@@ -13,13 +13,12 @@ from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 from persidict._retry import retried
+from persidict._temporary import TEMP_PREFIX, forget, new_temporary
 from persidict.exceptions import ConcurrencyConflictError
-from persidict.owners import new_token
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-TEMP_PREFIX = ".__tmp__"
 NO_ROOM = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _MOST_ROUNDS = 1000  # of an operation that others come into each time
 
@@ -43,7 +42,7 @@ def fence_of(path: str, token: str) -> str:
 
 def new_fence_path(path: str) -> str:
     """Return a fence for a lock that is to be made."""
-    return fence_of(path, new_token())
+    return new_temporary(os.path.dirname(path))  # an interrupt may come before it is cut off
 
 
 def token_of(fence: str) -> str:
@@ -93,3 +92,4 @@ def cut_off(fence: str) -> None:
         pass
     except (IsADirectoryError, PermissionError):
         os.rmdir(fence)
+    forget(fence)

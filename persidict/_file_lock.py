@@ -26,6 +26,7 @@ from persidict._fences import (
     token_of,
     unlink_through,
 )
+from persidict._file_system import file_system_at, folder_of
 from persidict._retry import retried
 from persidict.exceptions import BackendError, LockTimeoutError, OutcomeUnknownError
 from persidict.owners import is_gone, is_local, is_token
@@ -269,6 +270,8 @@ def _lost(path: str) -> OutcomeUnknownError:
 
 
 def _placed(path: str, token: str) -> bool:
+    if file_system_at(folder_of(path)).is_fuse:  # some remember for long where a link has led
+        return _placed_as_file(path, token)
     try:
         os.symlink(token, path)
     except FileExistsError:

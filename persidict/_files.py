@@ -11,19 +11,30 @@ from contextlib import suppress
 
 from persidict._blobs import Blob
 from persidict._buffers import LARGE, Buffer, new_buffer
-from persidict._fences import TEMP_PREFIX
-from persidict._retry import retried
-from persidict._windows import open_for_reading
+from persidict._file_system import (
+    file_system_at,
+    file_system_of,
+    folder_of,
+    hard_links_work,
+    ordinary,
+    refreshed,
+)
+from persidict._retry import reopened, retried
+from persidict._temporary import (
+    ABSENT,
+    Temporary,
+    discard,
+    forget,
+    new_temporary,
+    remove_interrupted,
+)
+from persidict._windows import close_all, open_for_reading, open_into
 from persidict._words import Item, Stat
+from persidict.exceptions import BackendError
 from persidict.jokers_and_status_flags import VALUE_NOT_RETRIEVED, ETagIfExists, ETagValue
-from persidict.owners import new_token
 
-ABSENT = (FileNotFoundError, NotADirectoryError)
 _MOST_FOLDERS = 1000  # rounds against others who keep removing the folder as empty
 _COARSEST = 2_000_000_000  # nanoseconds; the times of FAT
-_NO_HARD_LINKS = frozenset(
-    {errno.EPERM, errno.ENOSYS, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}
-)
 _NEW_FILE = (
     os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 )
@@ -33,46 +44,196 @@ class ChangedInPlace(Exception):  # noqa: N818  # a signal, not an error
     """The bytes that were read may belong to two versions."""
 
 
-def stat_of(found: os.stat_result) -> Stat:
+def stat_of(found: os.stat_result, path: str) -> Stat:
     """Return etag and timestamp of a file that was looked at."""
-    etag = f"{found.st_mtime_ns}:{found.st_size}:{found.st_ino}"
+    etag = f"{found.st_mtime_ns}:{found.st_size}"
+    if found.st_dev in ordinary or file_system_of(found, path).real_inodes:
+        etag = f"{etag}:{found.st_ino}"
     return Stat(ETagValue(etag), found.st_mtime)
 
 
 def look(path: str) -> os.stat_result | None:
-    """Look at a file; `None` if there is no regular one."""
+    """Look at a file; `None` if there is none."""
     try:
         found = retried(os.stat, path)
     except ABSENT:
-        return None
-    return found if stat_modes.S_ISREG(found.st_mode) else None
+        if file_system_at(folder_of(path)).exact_names:
+            return None
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+    else:
+        if found.st_dev in ordinary or file_system_of(found, path).exact_names:
+            return found if _is_file(found, path) else None
+    closer = reopened(_look_closely, path)
+    return closer if closer is not None and _is_file(closer, path) else None
+
+
+def _look_closely(path: str) -> os.stat_result | None:
+    """Look at a file as it is opened, which asks the server where `stat` asks a memory."""
+    fds: list[int] = []
+    try:
+        return refreshed(fds[0]) if _open(path, fds) else None
+    except PermissionError:  # it may be looked at all the same
+        return os.stat(path)
+    finally:
+        close_all(fds)
+
+
+def _open(path: str, fds: list[int]) -> bool:
+    """Open a file for reading; `False` if there is none."""
+    try:
+        open_for_reading(path, fds)
+    except OSError as error:
+        return _open_again(error, path, fds)
+    return True
+
+
+def _open_again(error: OSError, path: str, fds: list[int]) -> bool:
+    """Open a file in spite of an error, after a second look at its folder."""
+    if error.errno == errno.ENXIO:
+        refuse_if_taken(path)  # by a socket
+    if not isinstance(error, ABSENT):
+        raise error
+    folder = folder_of(path)
+    system = file_system_at(folder)
+    if system.exact_names or system.is_fuse:  # FUSE asks its program each time
+        return False
+    try:
+        refresh_names(folder)
+        open_for_reading(path, fds)
+    except ABSENT:
+        return False
+    return True
+
+
+def refresh_names(folder: str) -> None:
+    """Let the system ask the server which names are new in a folder, which may be new itself.
+
+    Opening it is enough on NFS 4.2, not on NFS 3.
+    """
+    try:
+        _begin_to_list(folder)
+    except ABSENT:
+        above = os.path.dirname(folder)
+        if above == folder:
+            raise
+        refresh_names(above)
+        _begin_to_list(folder)
+
+
+def _begin_to_list(folder: str) -> None:
+    with os.scandir(folder) as names:
+        next(names, None)
+
+
+def _is_file(found: os.stat_result, path: str) -> bool:
+    """Tell files from folders, which are made for keys; anything else is an error."""
+    if stat_modes.S_ISREG(found.st_mode):
+        return True
+    if stat_modes.S_ISDIR(found.st_mode):
+        return False
+    raise _taken(path, found)
+
+
+def refuse_if_taken(path: str) -> None:
+    """Raise if the name of an item is that of something else, under which nothing is stored."""
+    try:
+        found = os.lstat(path)
+        if stat_modes.S_ISLNK(found.st_mode):
+            with suppress(FileNotFoundError):
+                found = os.stat(path)
+    except ABSENT:
+        return
+    if not stat_modes.S_ISREG(found.st_mode):
+        raise _taken(path, found)
+
+
+_KINDS = (
+    (stat_modes.S_ISDIR, "a folder"),
+    (stat_modes.S_ISFIFO, "a FIFO"),
+    (stat_modes.S_ISSOCK, "a socket"),
+    (stat_modes.S_ISLNK, "a symbolic link that leads nowhere"),
+)
+
+
+def _taken(path: str, found: os.stat_result) -> BackendError:
+    kind = next((what for is_one, what in _KINDS if is_one(found.st_mode)), "a device")
+    return BackendError(
+        f"{path} is {kind}, where an item would be a file: remove or rename it",
+        backend="filesystem",
+        operation="open",
+    )
 
 
 def read_file(path: str, unless: ETagIfExists) -> Blob | None:
     """Return bytes and version of a file, from one descriptor; no bytes if the etag is `unless`."""
+    fds: list[int] = []
     try:
-        fd = open_for_reading(path)
-    except ABSENT:
-        return None
-    try:
-        return _read_descriptor(fd, unless)
+        try:
+            open_for_reading(path, fds)
+        except OSError as error:
+            if not _open_again(error, path, fds):
+                return None
+        found = os.fstat(fds[0])
+        if found.st_dev in ordinary:
+            return _read_descriptor(fds[0], found, path, unless)
+        system = file_system_of(found, path)
+        if not system.exact_names:
+            found = refreshed(fds[0])
+        if not system.is_fuse:
+            return _read_descriptor(fds[0], found, path, unless)
     finally:
-        os.close(fd)
+        for fd in fds:
+            os.close(fd)
+    return _read_by_name(path, unless, found)
 
 
-def _read_descriptor(fd: int, unless: ETagIfExists) -> Blob | None:
-    found = os.fstat(fd)
-    if not stat_modes.S_ISREG(found.st_mode):
+def _read_descriptor(
+    fd: int, found: os.stat_result, path: str, unless: ETagIfExists
+) -> Blob | None:
+    if not stat_modes.S_ISREG(found.st_mode) and not _is_file(found, path):
         return None
-    stat = stat_of(found)
+    stat = stat_of(found, path)
     if stat.etag == unless:
         return Item(VALUE_NOT_RETRIEVED, stat)
-    data = _read_all(fd, found.st_size)
+    item: Blob = Item(_read_all(fd, found.st_size), stat)
     # We replace files and never write into them; others (an editor, a sync service) may.
-    after = os.fstat(fd)
-    if after.st_mtime_ns != found.st_mtime_ns or after.st_size != found.st_size:
+    if _differ(os.fstat(fd), found):
+        raise ChangedInPlace(item)
+    return item
+
+
+def _read_by_name(path: str, unless: ETagIfExists, before: os.stat_result) -> Blob | None:
+    """Read a file where a program may tell of a descriptor what is true of the name.
+
+    If it tells of the same version before the file is opened and after, that version is open. To
+    rclone, a file that is read looks changed until it is closed.
+    """
+    fds: list[int] = []
+    try:
+        if not _open(path, fds):
+            return None
+        found = _unchanged(refreshed(fds[0]), before)
+        return _read_descriptor(fds[0], found, path, unless)
+    except ChangedInPlace as change:
+        if not change.args:
+            raise
+        item: Blob = change.args[0]
+    finally:
+        close_all(fds)
+    _unchanged(_look_closely(path), found)
+    return item
+
+
+def _unchanged(now: os.stat_result | None, before: os.stat_result) -> os.stat_result:
+    if now is None or _differ(now, before):
         raise ChangedInPlace
-    return Item(data, stat)
+    return now
+
+
+def _differ(one: os.stat_result, other: os.stat_result) -> bool:
+    return one.st_mtime_ns != other.st_mtime_ns or one.st_size != other.st_size
 
 
 def _read_all(fd: int, size: int) -> Buffer:
@@ -98,38 +259,45 @@ def _read_large(fd: int, size: int) -> Buffer:
     return buffer
 
 
-def write_temp(folder: str, data: Buffer, *, durable: bool) -> tuple[str, os.stat_result]:
+def write_temp(folder: str, data: Buffer, *, durable: bool) -> tuple[Temporary, os.stat_result]:
     """Write a new temporary file, through to the disk if it shall be `durable`."""
-    temp, fd, changed = _open_temp(folder)
+    remove_interrupted()
+    temp = new_temporary(folder)
+    fds: list[int] = []
     try:
         try:
-            _write_all(fd, data)
-            _set_time(fd, time.time_ns())
+            changed = _open_temp(temp, folder, fds)
+            _write_all(fds[0], data)
+            _set_time(fds[0], time.time_ns())
             if durable:
-                os.fsync(fd)
+                os.fsync(fds[0])
                 for above in changed:  # now that nobody can remove the new folders as empty
                     sync_directory(above)
-            written = os.fstat(fd)
+            written = os.fstat(fds[0])
         finally:
-            os.close(fd)
+            close_all(fds)
     except BaseException:
-        unlink(temp)
+        if fds:
+            discard(temp)
+        else:
+            forget(temp)
         raise
     return temp, written
 
 
-def _open_temp(folder: str) -> tuple[str, int, set[str]]:
+def _open_temp(temp: str, folder: str, fds: list[int]) -> set[str]:
     """Create a temporary file, and missing folders; return the folders that were changed, too.
 
     The umask decides the modes.
     """
-    temp = f"{folder}{os.sep}{TEMP_PREFIX}{new_token()}"
     changed: set[str] = set()
     for _ in range(_MOST_FOLDERS):
         try:
-            return temp, os.open(temp, _NEW_FILE, 0o666), changed
+            open_into(fds, temp, _NEW_FILE)
         except FileNotFoundError:
             _make_folder(folder, changed)
+        else:
+            return changed
     raise FileNotFoundError(errno.ENOENT, "the folder keeps disappearing", folder)
 
 
@@ -203,6 +371,7 @@ def link(source: str, target: str) -> bool | None:
         if os.stat(source).st_nlink > 1:
             return True
         if isinstance(error, FileExistsError):
+            refuse_if_taken(target)
             return False
         raise
 
@@ -210,25 +379,22 @@ def link(source: str, target: str) -> bool | None:
 def _link(source: str, target: str) -> bool | None:
     try:
         os.link(source, target)
-    except OSError as error:
-        # not left to the retries, who take "not permitted" for something that passes
-        if error.errno not in _NO_HARD_LINKS:
+    except (FileExistsError, *ABSENT):
+        raise
+    except OSError:
+        # some file systems say "not permitted" or "failed" where there are no links at all
+        if os.stat(source).st_nlink > 1 or hard_links_work(folder_of(target)):
             raise
         return None
     return True
 
 
-def unlink(path: str) -> None:
-    """Remove a file that nobody needs; if that fails, it stays."""
-    with suppress(OSError):
-        os.unlink(path)
-
-
 def sync_directory(folder: str) -> None:
     """Make the names in a folder durable, where the system can."""
+    fds: list[int] = []
     with suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(fd)
+            open_into(fds, folder, os.O_RDONLY)
+            os.fsync(fds[0])
         finally:
-            os.close(fd)
+            close_all(fds)

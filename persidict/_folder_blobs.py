@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -15,32 +16,37 @@ from persidict._blobs import Blob, BlobStore, Listed
 from persidict._buffers import Buffer
 from persidict._fences import NO_ROOM, Overtaken, begun_anew
 from persidict._file_lock import lock_path, locked, removed
+from persidict._file_system import FileSystem, file_system_at, folder_of, with_links
 from persidict._files import (
-    ABSENT,
     ChangedInPlace,
     dated_after,
     link,
     look,
     outlive,
     read_file,
+    refuse_if_taken,
     stat_of,
     sync_directory,
-    unlink,
     write_temp,
 )
+from persidict._folder_listing import entries_again, entries_of, leads_to_file
+from persidict._foreign import is_apple_double
 from persidict._leftovers import remove_if_stale
-from persidict._retry import ATTEMPTS, is_transient, pause, retried
+from persidict._retry import is_transient, reopened, retried, short_pause
+from persidict._temporary import ABSENT, discard, forget, remove_interrupted
 from persidict._windows import add_long_path_prefix
 from persidict._words import Guard, Stat, etag_of
 from persidict.exceptions import BackendError, OutcomeUnknownError
 from persidict.io_retry import not_again, repeated
 from persidict.jokers_and_status_flags import ITEM_NOT_AVAILABLE, ETagIfExists
+from persidict.safe_chars import contains_unsafe_chars
 
 T = TypeVar("T")
 
 _LONGEST_NAME = 255
 _SLASH = os.sep == "/"
 _BATCH = 1000  # names that are listed ahead
+_MOST_READS = 11  # more of a file that keeps changing while it is read
 DEFAULT_LOCK_TIMEOUT = 60.0  # seconds
 
 
@@ -61,6 +67,7 @@ class FolderBlobs(BlobStore):
 
     backend = "filesystem"
     stat_is_cheap = True
+    has_visitors = True
     is_cache = False
     """True if an operation that fails is as good as done: then it is not repeated."""
 
@@ -91,7 +98,7 @@ class FolderBlobs(BlobStore):
     def stat(self, name: str) -> Stat | None:
         path = self.where(name)
         found = look(path) if io_retry.runner is None or self.is_cache else repeated(look, path)
-        return None if found is None else stat_of(found)
+        return None if found is None else stat_of(found, path)
 
     def read(self, name: str, unless: ETagIfExists = ITEM_NOT_AVAILABLE) -> Blob | None:
         path = self.where(name)
@@ -109,33 +116,35 @@ class FolderBlobs(BlobStore):
         return begun_anew(self._written, path, data, guard)
 
     def _written(self, path: str, data: Buffer, guard: Guard | None) -> Stat | None:
-        folder = _folder_of(path)
+        folder = folder_of(path)
         temp, new = retried(write_temp, folder, data, durable=self._durable)
         try:
             published = self._publish(temp, new, path, guard)
         except BaseException as error:
             _tell_if_published(temp, guard, error)
-            unlink(temp)
+            discard(temp)
             raise
         if published is None:
-            unlink(temp)
+            discard(temp)
             return None
+        forget(temp)
         if self._durable:
             sync_directory(folder)
-        return stat_of(published)
+        return stat_of(published, path)
 
     def write_dated(self, name: str, data: Buffer, mtime_ns: int, *, over: bool = True) -> None:
         """Write, over whatever is there unless told otherwise, with a time, in a single step."""
         path = self.where(name)
-        temp, _ = retried(write_temp, _folder_of(path), data, durable=False)
+        temp, _ = retried(write_temp, folder_of(path), data, durable=False)
         try:
             os.utime(temp, ns=(mtime_ns, mtime_ns))
             if over or link(temp, path) is None:
                 retried(os.replace, temp, path)
+                forget(temp)
             else:
-                unlink(temp)
+                discard(temp)
         except BaseException:
-            unlink(temp)
+            discard(temp)
             raise
 
     def remove(self, name: str, guard: Guard | None) -> bool:
@@ -154,7 +163,7 @@ class FolderBlobs(BlobStore):
             _tell_unless_there(path, found, error)
             raise
         if removed and self._durable:
-            sync_directory(_folder_of(path))
+            sync_directory(folder_of(path))
         return removed
 
     def remove_all(self, names: Iterable[str]) -> None:
@@ -163,11 +172,20 @@ class FolderBlobs(BlobStore):
         for path in paths:
             remove(path, None)
         if self._durable:
-            for folder in {_folder_of(path) for path in paths}:
+            for folder in {folder_of(path) for path in paths}:
                 sync_directory(folder)
+
+    @property
+    def file_system(self) -> FileSystem:
+        return with_links(self.root)
+
+    @property
+    def oddities(self) -> str:
+        return file_system_at(self.root).oddities
 
     def scan(self, suffix: str, *, stats: bool) -> Iterator[Listed]:
         """Yield names in batches; what killed processes have left over is removed on the way."""
+        remove_interrupted()
         folders = [""]
         while folders:
             folder = folders.pop()
@@ -181,15 +199,30 @@ class FolderBlobs(BlobStore):
     def _stems(self, folder: str, suffix: str, folders: list[str]) -> Iterator[str]:
         """Yield the names in a folder without the suffix; note the folders in it."""
         cut = -len(suffix) or None
-        once = io_retry.runner is None or self.is_cache
-        for entry in (_entries if once else _entries_again)(self._base + folder):
+        for entry in self._entries(self._base + folder):
             name = entry.name
             if entry.is_dir(follow_symlinks=False):
-                folders.append(f"{folder}{name}/")
+                if not contains_unsafe_chars(name):  # else it holds no keys
+                    folders.append(f"{folder}{name}/")
             elif not name.endswith(suffix):
                 remove_if_stale(entry)
-            elif entry.is_file(follow_symlinks=False) or _leads_to_file(entry):
+            elif (entry.is_file(follow_symlinks=False) or leads_to_file(entry)) and not (
+                name[0] == "." and is_apple_double(name, entry.path)
+            ):
                 yield name[:cut]
+
+    def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
+        """Yield what is in a folder; nothing, and a warning, if it may not be read."""
+        once = io_retry.runner is None or self.is_cache
+        plain = once and file_system_at(self.root).exact_names
+        try:
+            yield from entries_of(folder) if plain else entries_again(folder, _BATCH, once=once)
+        except PermissionError as error:
+            if folder == self._base:
+                raise
+            warnings.warn(
+                f"a folder is left out with all items in it: {error}", RuntimeWarning, stacklevel=2
+            )
 
     def _looked_at(self, listed: Listed, suffix: str) -> Listed:
         folder, stems = listed.folder, listed.stems
@@ -235,7 +268,7 @@ class FolderBlobs(BlobStore):
         if guard is not None and guard.expected is ITEM_NOT_AVAILABLE:
             inserted = link(temp, path)
             if inserted is not None:
-                unlink(temp)
+                discard(temp)
                 return new if inserted else None
         if not self._exact:
             return _replace(temp, new, path, guard)
@@ -261,15 +294,22 @@ class FolderBlobs(BlobStore):
             return _remove(path, None)
 
 
-_folder_of = lru_cache(maxsize=16384)(os.path.dirname)
-
-
 def _read(path: str, unless: ETagIfExists) -> Blob | None:
-    for attempt in range(ATTEMPTS):
-        try:
-            return retried(read_file, path, unless)
-        except ChangedInPlace:
-            pause(attempt)
+    try:
+        return retried(read_file, path, unless)
+    except ChangedInPlace:
+        pass
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+    return _read_again(path, unless)
+
+
+def _read_again(path: str, unless: ETagIfExists) -> Blob | None:
+    for attempt in range(_MOST_READS):
+        short_pause(attempt)
+        with suppress(ChangedInPlace):
+            return reopened(read_file, path, unless)
     raise BackendError(
         f"{path} kept changing in place while it was read",
         backend=FolderBlobs.backend,
@@ -281,7 +321,7 @@ def _replace(
     temp: str, new: os.stat_result, path: str, guard: Guard | None
 ) -> os.stat_result | None:
     before = look(path)
-    if not _allows(guard, before):
+    if not _allows(guard, before, path):
         return None
     try:
         new = dated_after(temp, new, before)
@@ -297,6 +337,7 @@ def _replace_again(error: OSError, temp: str, new: os.stat_result, path: str) ->
         return
     if isinstance(error, FileNotFoundError):
         raise Overtaken from error
+    refuse_if_taken(path)
     if not is_transient(error):
         raise error
     try:
@@ -315,7 +356,7 @@ def _replace_again(error: OSError, temp: str, new: os.stat_result, path: str) ->
 
 def _is_published(new: os.stat_result, path: str) -> bool:
     found = look(path)
-    return found is not None and stat_of(found) == stat_of(new)
+    return found is not None and stat_of(found, path) == stat_of(new, path)
 
 
 def _remove(path: str, guard: Guard | None) -> bool:
@@ -327,14 +368,14 @@ def _remove(path: str, guard: Guard | None) -> bool:
 
 def _may_go(path: str, guard: Guard | None) -> bool:
     found = look(path)
-    if found is None or not _allows(guard, found):
+    if found is None or not _allows(guard, found, path):
         return False
     outlive(found)
     return True
 
 
-def _allows(guard: Guard | None, found: os.stat_result | None) -> bool:
-    return guard is None or guard.holds(etag_of(None if found is None else stat_of(found)))
+def _allows(guard: Guard | None, found: os.stat_result | None, path: str) -> bool:
+    return guard is None or guard.holds(etag_of(None if found is None else stat_of(found, path)))
 
 
 def _tell_if_published(temp: str, guard: Guard | None, error: BaseException) -> None:
@@ -360,7 +401,7 @@ def _tell_unless_there(path: str, found: os.stat_result, error: OSError) -> None
         return
     with suppress(OSError):
         now = look(path)
-        if now is not None and stat_of(now) == stat_of(found):
+        if now is not None and stat_of(now, path) == stat_of(found, path):
             return
     not_again(error, "the file was removed, or may have been")
 
@@ -368,49 +409,3 @@ def _tell_unless_there(path: str, found: os.stat_result, error: OSError) -> None
 def _batches(stems: Iterator[str]) -> Iterator[list[str]]:
     while batch := list(islice(stems, _BATCH)):
         yield batch
-
-
-def _leads_to_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:  # a link to itself
-        return False
-
-
-def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
-    """Yield what is in a folder; nothing if it vanished or may not be read."""
-    try:
-        entries = os.scandir(folder)
-    except (*ABSENT, PermissionError):
-        return
-    with entries:
-        yield from entries
-
-
-def _entries_again(folder: str) -> Iterator[os.DirEntry[str]]:
-    """Do the same, from the beginning again after a failure, and yield nothing twice."""
-    listing = _Listing(folder)
-    while batch := repeated(listing.batch):
-        yield from batch
-
-
-class _Listing:
-    """What is in a folder, in batches; whoever asks again after a failure gets what is missing."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self._entries: Iterator[os.DirEntry[str]] = _entries(folder)
-        self._seen: set[str] = set()
-
-    def batch(self) -> list[os.DirEntry[str]]:
-        """Return entries that were in no batch before; none at the end."""
-        try:
-            fresh = (entry for entry in self._entries if entry.name not in self._seen)
-            batch = list(islice(fresh, _BATCH))
-            for entry in batch:
-                entry.is_dir(follow_symlinks=False)  # the answer is kept where it takes a call
-        except BaseException:
-            self._entries = _entries(self._folder)
-            raise
-        self._seen.update(entry.name for entry in batch)
-        return batch

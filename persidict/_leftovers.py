@@ -6,8 +6,9 @@ import os
 import time
 from contextlib import suppress
 
-from persidict._fences import TEMP_PREFIX, cut_off
+from persidict._fences import cut_off
 from persidict._file_lock import LOCK_PREFIX, break_lock, holder_of
+from persidict._temporary import TEMP_PREFIX
 from persidict.exceptions import BackendError
 from persidict.owners import is_gone, is_local
 
@@ -17,6 +18,8 @@ _PATIENCE = 1.0  # seconds for somebody else who breaks the same lock
 
 def remove_if_stale(entry: os.DirEntry[str]) -> None:
     """Remove the file if it is a leftover of a process that is gone; failing is no matter."""
+    if not entry.name.isascii():
+        return
     if entry.name.startswith(TEMP_PREFIX):
         if _is_stale(entry, entry.name[len(TEMP_PREFIX) :]):
             with suppress(OSError):

@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from persidict.exceptions import BackendError
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 # On Windows an open handle of an indexer or a virus scanner makes files unavailable for seconds;
 # elsewhere a permission is mostly refused for good, and a user should not wait long to hear it.
 ATTEMPTS = 12 if os.name == "nt" else 4
+_REPLACEMENTS = 10  # rounds of as many attempts at a file that others keep replacing
 
 _TRANSIENT = frozenset(
     {errno.EACCES, errno.EPERM, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETXTBSY}
@@ -54,3 +57,20 @@ def retried(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
                 raise
         pause(retry_index)
     return call(*args, **kwargs)
+
+
+def reopened(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what `call` returns, which opens a file by its name; repeat it while that is stale.
+
+    A network file system says "stale" for "replaced meanwhile": the name leads to another file.
+    """
+    for _ in range(_REPLACEMENTS):
+        try:
+            return retried(call, *args, **kwargs)
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+            stale = error
+    raise BackendError(
+        f"a file is stale whenever it is opened: {stale}", backend="filesystem", operation="open"
+    ) from stale

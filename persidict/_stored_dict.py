@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import repeat
@@ -11,6 +12,7 @@ from typing import Any, Self
 from persidict import shown
 from persidict._blobs import Blob, BlobStore, Listed
 from persidict._codecs import codec_for
+from persidict._foreign import is_foreign, is_foreign_folder
 from persidict._item_dict import ItemDict
 from persidict._words import Guard, Item, Stat, etag_of
 from persidict.exceptions import DamagedItemError
@@ -158,21 +160,26 @@ class StoredDict(ItemDict[ValueType]):
         if key_of is None:
             return [None] * len(listed.stems)
         length = self._digest_len
+        is_plain = _plain_names(length, "".join(listed.stems))
         return [
-            key_from_text(key_of, stem)
-            if _IS_SAFE(stem) and (stem[0] != "." or not _is_odd(stem, length))
-            else None
+            key_from_text(key_of, stem) if is_plain(stem) or self._is_key(stem) else None
             for stem in listed.stems
         ]
+
+    def _is_key(self, stem: str) -> bool:
+        if not _IS_SAFE(stem) or (stem[0] == "." and _is_odd(stem, self._digest_len)):
+            return False
+        return not (self._store.has_visitors and is_foreign(stem, self._digest_len))
 
     def _decoded(self, key: NonEmptySafeStrTuple, blob: Blob) -> Any:
         try:
             data: Any = blob.value
             return self._codec.decode(data if self._takes_buffers else bytes(data))
         except Exception as error:
-            if isinstance(error, MemoryError) and len(blob.value) > _LARGE:  # type: ignore[arg-type]
+            if _tells_of_the_process(error, len(blob.value)):  # type: ignore[arg-type]
+                error.add_note(f"while the item {key.strings} was decoded, which may be good")
                 raise
-            # whatever goes wrong in here: the item is there, and it must not look absent
+            # whatever else goes wrong in here: the item is there, and it must not look absent
             raise self._damage(key, blob, error) from error
 
     def _damage(self, key: NonEmptySafeStrTuple, blob: Blob, error: Exception) -> DamagedItemError:
@@ -192,8 +199,26 @@ class StoredDict(ItemDict[ValueType]):
         return error
 
 
+def _tells_of_the_process(error: Exception, size: int) -> bool:
+    """True if decoding failed for what the process lacks, which says nothing of the item."""
+    if isinstance(error, MemoryError):
+        return size > _LARGE or not _has_memory(_MOST_MEMORY)
+    # a module that is not there is what a damaged name leads to, too
+    is_import = isinstance(error, ImportError) and not isinstance(error, ModuleNotFoundError)
+    return is_import or isinstance(error, RecursionError) or sys.is_finalizing()
+
+
 _LARGE = 1 << 20
-"""Bytes; a smaller item that asks for more memory than there is can only be damaged."""
+_MOST_MEMORY = 1 << 28
+"""Bytes; with that much memory, an item that is not large and asks for more is damaged."""
+
+
+def _has_memory(size: int) -> bool:
+    try:
+        bytearray(size)
+    except MemoryError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=16384)
@@ -218,10 +243,26 @@ def _folder_above(folder: str, digest_len: int) -> Callable[[str], tuple[str, ..
         )
     except ValueError:
         return None
+    if any(is_foreign_folder(part, digest_len) for part in folder.split("/")):
+        return None
     return lambda last: (*above, unsign_component(last, digest_len))
 
 
 _IS_SAFE = re.compile(rf"[A-Za-z0-9()_\-~.=]{{1,{SAFE_STRING_MAX_LENGTH - 1}}}").fullmatch
+
+
+def _plain_names(digest_len: int, names: str) -> Callable[[str], Any]:
+    """Return what tells keys at a glance; other names are looked at more closely."""
+    if not digest_len and "conflict-" in names:
+        return lambda stem: False
+    return _plain_name(digest_len)
+
+
+@lru_cache(maxsize=32)
+def _plain_name(digest_len: int) -> Callable[[str], Any]:
+    end = rf"_[a-z2-7=]{{{digest_len}}}" if digest_len else ""
+    most = SAFE_STRING_MAX_LENGTH - 2 - (digest_len and digest_len + 1)
+    return re.compile(rf"[A-Za-z0-9()_\-~=][A-Za-z0-9()_\-~.=]{{0,{max(most, 0)}}}{end}").fullmatch
 
 
 def _is_odd(last: str, digest_len: int) -> bool:

@@ -1,4 +1,4 @@
-"""Long paths and shared opening on Windows; elsewhere these change nothing."""
+"""Opening of files and names of long paths, which Windows wants otherwise."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import os
 
 _LONG = "\\\\?\\"
 _LONG_UNC = "\\\\?\\UNC\\"
+_FOR_READING = (
+    os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY")),
+)
 
 
 def add_long_path_prefix(path: str) -> str:
@@ -22,11 +25,26 @@ def drop_long_path_prefix(path: str) -> str:
     return "\\\\" + path[len(_LONG_UNC) :] if path.startswith(_LONG_UNC) else path[len(_LONG) :]
 
 
-def open_for_reading(path: str) -> int:
-    """Return a descriptor that does not stand in the way of writers who replace the file."""
+def open_for_reading(path: str, fds: list[int]) -> None:
+    """Add a descriptor that does not stand in the way of writers who replace the file.
+
+    Whatever has the name: for a FIFO, this does not wait for its other end.
+    """
     if os.name == "nt":
-        return _open_shared(path)
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fds.append(_open_shared(path))
+    else:
+        fds.extend(map(os.open, (path,), _FOR_READING))
+
+
+def open_into(fds: list[int], path: str, flags: int) -> None:
+    """Open a file and add its descriptor, with no moment in between for an interrupt to lose it."""
+    fds.extend(map(os.open, (path,), (flags,), (0o666,)))
+
+
+def close_all(fds: list[int]) -> None:
+    """Close the descriptors."""
+    for fd in fds:
+        os.close(fd)
 
 
 def _open_shared(path: str) -> int:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from persidict import shown
 from persidict._codecs import DEFAULT_COMPRESSION
+from persidict._file_system import FileSystem
 from persidict._folder_blobs import DEFAULT_LOCK_TIMEOUT, FolderBlobs
 from persidict._stored_dict import StoredDict
 from persidict._windows import add_long_path_prefix, drop_long_path_prefix
@@ -98,6 +99,15 @@ class FileDirDict(StoredDict[ValueType]):
     def base_dir(self) -> str:
         """The absolute path of the folder."""
         return drop_long_path_prefix(self._store.root)
+
+    @property
+    def file_system(self) -> FileSystem:
+        """What the file system of the folder can do; links are tried out, once in a process."""
+        return self._store.file_system
+
+    def __repr__(self) -> str:
+        odd = self._store.oddities
+        return super().__repr__() + (f" on {odd}" if odd else "")
 
     def get_params(self) -> dict[str, Any]:
         """Return the constructor arguments that give an equivalent dict over the same folder."""

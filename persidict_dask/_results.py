@@ -95,7 +95,7 @@ class Results:
             value = self._readable[key]
         except KeyError:
             return MISSING
-        except (DamagedItemError, TypeError) as error:
+        except (DamagedItemError, TypeError, ImportError) as error:
             self._give_up(key, error, warn=warn)
             return MISSING
         if not self._is_valid(value):
@@ -156,7 +156,7 @@ class Results:
                     expected_etag=ITEM_NOT_AVAILABLE,
                     retrieve_value=ALWAYS_RETRIEVE,
                 )
-            except DamagedItemError as error:
+            except (DamagedItemError, ImportError) as error:
                 if _lacks_code(error):
                     return value, False
                 self._give_up(key, error)
@@ -350,7 +350,9 @@ def _etag(handle: Store, key: NonEmptySafeStrTuple) -> Any:
 
 def _lacks_code(error: Exception) -> bool:
     """True if a class or module is missing here; others may have it, and the result is good."""
-    return isinstance(error.__cause__, (ImportError, AttributeError))
+    return isinstance(error, ImportError) or isinstance(
+        error.__cause__, (ImportError, AttributeError)
+    )
 
 
 class _Quoted:

@@ -12,10 +12,12 @@ from tests.ids import stable
 ROOT = pathlib.Path(__file__).parent.parent
 LEVELS = """
 jokers_and_status_flags exceptions extras safe_chars shown _words
-safe_str_tuple safe_str_tuple_signing _retry io_retry _windows _buffers reducers _array_pickles
+safe_str_tuple safe_str_tuple_signing _foreign
+_retry io_retry _windows _buffers reducers _array_pickles
 _codecs
 _json_pandas
-_blobs owners _fences _file_lock _files _leftovers _folder_blobs
+_blobs owners _temporary _file_system _fences _file_lock _files _leftovers _folder_listing
+_folder_blobs
 _read_ahead _s3_errors _s3_attempts _s3_credentials _s3_bucket _s3_prefix _s3_proof _s3_changes
 _s3_reads _s3_writes _s3_removals _s3_bulk _s3_blobs
 _primitives _conditional _classic persi_dict

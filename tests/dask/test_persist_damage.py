@@ -266,3 +266,41 @@ def test_what_pickle_takes_for_good_is_taken_for_a_result(in_folder, runs):
     f.store[f.key_of(1)] = "put by hand"
     assert f(1) == "put by hand"
     assert runs == []
+
+
+class Refusing:
+    """A value that could be loaded, and is not: for what the process lacks at that moment."""
+
+    error: Exception | None = None
+
+    def __reduce__(self):
+        return loaded, ()
+
+
+def loaded():
+    if Refusing.error:
+        raise Refusing.error
+    return RESULT
+
+
+def test_a_good_result_stays_where_the_process_cannot_import(in_folder, runs, monkeypatch):
+    f, file = in_folder
+    f.store[f.key_of(1)] = Refusing()
+    before = file.read_bytes()
+    monkeypatch.setattr(Refusing, "error", ImportError("sys.meta_path is None"))
+    values, executed, _ = called_twice(f, runs)
+    assert (values, executed) == ([RESULT] * 2, 2)
+    assert file.read_bytes() == before
+    monkeypatch.setattr(Refusing, "error", None)
+    runs.clear()
+    assert (f(1), runs) == (RESULT, [])
+
+
+def test_a_good_result_stays_when_the_stack_ends(in_folder, runs, monkeypatch):
+    f, file = in_folder
+    f.store[f.key_of(1)] = Refusing()
+    before = file.read_bytes()
+    monkeypatch.setattr(Refusing, "error", RecursionError("maximum recursion depth exceeded"))
+    with pytest.raises(RecursionError):
+        f(1)
+    assert (file.read_bytes(), runs) == (before, [])

@@ -2,7 +2,10 @@
 
 import contextlib
 import os
+import sys
+from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from persidict import (
@@ -207,6 +210,86 @@ def test_running_out_of_memory_over_a_large_item_is_no_damage(d):
     d["k"] = [os.urandom(2**21), Awkward(MemoryError())]
     with pytest.raises(MemoryError):
         d["k"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RecursionError("maximum recursion depth exceeded"),
+        ImportError("sys.meta_path is None, Python is likely shutting down"),
+        KeyboardInterrupt(),
+        SystemExit(),
+    ],
+    ids=stable,
+)
+def test_what_the_process_lacks_is_no_damage(d, file, error):
+    d["k"] = Awkward(error)
+    before = file.read_bytes()
+    for read in READS.values():
+        with pytest.raises(type(error)):
+            read(d)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("serialization_format", ["pkl", "json"])
+def test_no_item_is_damaged_near_the_end_of_the_stack(tmp_path, serialization_format):
+    d = FileDirDict(base_dir=tmp_path, serialization_format=serialization_format)
+    d["k"] = value = {"a": [1, {"b": np.arange(3).tolist()}], "c": Fraction(1, 3)}
+    d["array"] = np.arange(3)
+    seen = set()
+
+    def read(key, depth):
+        return read(key, depth - 1) if depth else d[key]
+
+    limit = sys.getrecursionlimit()
+    for depth in range(limit - 150, limit):
+        for key in ("k", "array"):
+            try:
+                found = read(key, depth)
+                assert key == "array" or found == value
+            except Exception as error:
+                seen.add(type(error))
+    assert seen == {RecursionError}
+
+
+def test_no_small_item_is_damaged_because_memory_has_run_out(python, tmp_path):
+    code = """
+import resource, sys
+from persidict import FileDirDict
+d = FileDirDict(base_dir=sys.argv[1], digest_len=0)
+d["k"] = bytes(50_000_000)  # 200 kB in the file
+assert len(d["k"]) == 50_000_000
+resource.setrlimit(resource.RLIMIT_AS, (60_000_000, resource.RLIM_INFINITY))
+try:
+    d["k"]
+except MemoryError as error:
+    print(type(error).__name__)
+"""
+    assert python(code, tmp_path) == "MemoryError"
+
+
+def test_no_item_is_damaged_while_the_interpreter_ends(python, tmp_path):
+    code = """
+import sys
+from persidict import FileDirDict
+from decimal import Decimal
+d = FileDirDict(base_dir=sys.argv[1], digest_len=0)
+d["k"] = Decimal(3)
+
+class Late:
+    def __del__(self, read=d.__getitem__, print=print):
+        try:
+            print(read("k"))
+        except BaseException as error:
+            print([kind.__name__ for kind in type(error).__mro__])
+
+late = Late()
+late.itself = late
+import builtins
+builtins.late = late
+del sys.modules["decimal"], Decimal
+"""
+    assert "DamagedItemError" not in python(code, tmp_path)
 
 
 def test_a_small_item_that_asks_for_too_much_memory_is_damaged(d):
