@@ -162,6 +162,17 @@ def test_news_are_what_has_changed_and_whole(process):
     assert _stats.news(_stats.version())["functions"] == {}
 
 
+def test_a_quarantine_is_news_when_it_begins_and_when_it_ends(process):
+    _stats.note_quarantined("f(1)", "k")
+    begun = _stats.version()
+    _stats.note_quarantined("f(1)", "k")
+    assert _stats.version() == begun
+    _stats.note_released("k")
+    assert _stats.version() > begun
+    ((key, call, is_held, _),) = _stats.news(begun)["quarantined"]
+    assert (key, call, is_held) == (["k"], "", False)
+
+
 def test_a_field_that_does_not_exist_is_an_error(process):
     with pytest.raises(KeyError):
         _stats.count("f", hit=1)
