@@ -97,6 +97,28 @@ def test_how_workers_leave(expected, said, seen):
     assert totals.report()["workers"] == seen
 
 
+def test_an_address_that_was_expected_to_leave_may_be_lost_the_next_time():
+    totals = Totals()
+    totals.expect(["w"])
+    for _ in range(2):
+        totals.leave("w", expected=False, tasks=0, killed=0)
+    seen = totals.report()["workers"]
+    assert (seen["retired"], seen["lost"]) == (1, 1)
+
+
+@pytest.mark.parametrize("order", [[3, 5], [5, 3]])
+def test_how_a_breaker_stood_last_is_kept_until_others_see_it(order):
+    """By the number of its state, in whichever order those who have seen it go."""
+    totals, gauges = Totals(), {at: ["breaker", "b", {"at": at}] for at in (3, 5, 6)}
+    for at in order:
+        totals.hear(news(f"p{at}", 1, f"w{at}", gauges=[gauges[at]]), is_here=True)
+    for at in order:
+        totals.leave(f"w{at}", expected=True, tasks=0, killed=0)
+    assert totals.report()["gauges"] == [gauges[5]]
+    totals.hear(news("p6", 1, "w6", gauges=[gauges[6]]), is_here=True)
+    assert totals.report()["gauges"] == [gauges[6]]
+
+
 def test_the_last_word_on_a_quarantine_holds():
     held, released = [["k"], "f(1)", True, 5.0], [["k"], "", False, 6.0]
     for order in ([held, released], [released, held]):
@@ -138,6 +160,17 @@ def test_news_are_what_has_changed_and_whole(process):
     assert _stats.news(seen)["functions"] == {"f": {"hits": 3}}
     assert _stats.news()["functions"] == {"f": {"hits": 3}, "g": {"misses": 1}}
     assert _stats.news(_stats.version())["functions"] == {}
+
+
+def test_a_quarantine_is_news_when_it_begins_and_when_it_ends(process):
+    _stats.note_quarantined("f(1)", "k")
+    begun = _stats.version()
+    _stats.note_quarantined("f(1)", "k")
+    assert _stats.version() == begun
+    _stats.note_released("k")
+    assert _stats.version() > begun
+    ((key, call, is_held, _),) = _stats.news(begun)["quarantined"]
+    assert (key, call, is_held) == (["k"], "", False)
 
 
 def test_a_field_that_does_not_exist_is_an_error(process):

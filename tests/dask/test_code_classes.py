@@ -734,6 +734,26 @@ def test_k5_a_member_set_at_run_time_counts_under_a_dunder_name():
     assert fingerprint(namespace["f"]).hexdigest != before
 
 
+@pytest.mark.parametrize("slots", ["__kept", "_kept", "kept"])
+def test_a_slot_is_seen_whatever_its_name(slots):
+    """A private one has another name in the class than where it is written."""
+    namespace = {"__name__": "__main__"}
+    text = """
+class __C_:
+    __slots__ = ("SLOT",)
+    def __init__(self): self.SLOT = 1
+    def set(self, value): self.SLOT = value
+    def get(self): return self.SLOT
+c = __C_()
+def f(x): return c.get()
+"""
+    exec(text.replace("SLOT", slots), namespace)
+    before = fingerprint(namespace["f"]).hexdigest
+    assert fingerprint(namespace["f"]).hexdigest == before
+    namespace["c"].set(2)
+    assert fingerprint(namespace["f"]).hexdigest != before
+
+
 ANNOTATED = """
 from typing import Annotated, Optional
 def check(v):

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import pytest
 
-from persidict import FileDirDict, LocalDict
+from persidict import FileDirDict, LocalDict, OutcomeUnknownError
 from persidict_dask import _claims, _flights, persist
 from persidict_dask._claims import Claims, Held
 from persidict_dask._heartbeat import Heart
@@ -447,6 +447,51 @@ def test_renewals_change_the_record(claims, key):
     assert second is not first
     assert second.owner == first.owner
     assert second.etag != first.etag
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+@pytest.mark.parametrize("act", ["take", "take_over", "renew"])
+def test_claims_whose_answers_are_lost(claims, key, monkeypatch, act, is_made):
+    """A claim that was made is ours, to be renewed and released; else it is of whoever has it."""
+    held = claims.take(key, "") if act != "take" else None
+    seen = claims.take(key, "") if act == "take_over" else None
+    name = "setdefault_if" if act == "take" else "set_item_if"
+    write = getattr(FileDirDict, name)
+
+    def lost(*args, **what):
+        monkeypatch.undo()
+        if is_made:
+            write(*args, **what)
+        raise OutcomeUnknownError("lost", backend="x", operation="x")
+
+    monkeypatch.setattr(FileDirDict, name, lost)
+    if act == "renew":
+        assert held._renew()
+        mine = held
+    else:
+        mine = claims.take(key, "") if act == "take" else claims.take_over(key, seen, "")
+    assert isinstance(mine, Held) is (is_made or act != "take_over")
+    if mine is not None:
+        assert mine._renew()
+        mine.release()
+        assert claims.under("f") == []
+
+
+def test_a_store_that_is_away_for_a_moment_costs_no_claim(claims, key, monkeypatch):
+    """It is renewed the next time, and an error at its end is none of the call."""
+    held = claims.take(key, "")
+
+    def away(*_, **__):
+        raise OSError("away")
+
+    with monkeypatch.context() as moment:
+        moment.setattr(FileDirDict, "set_item_if", away)
+        assert held._renew()
+    assert held._renew()
+    with monkeypatch.context() as moment:
+        moment.setattr(FileDirDict, "discard_item_if", away)
+        held.release()
+    assert len(claims.under("f")) == 1
 
 
 def test_a_call_whose_claim_cannot_be_written_runs(tmp_path, monkeypatch):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from persidict import AppendOnlyDictCached, FileDirDict, LocalDict, MutableDictCached, WriteOnceDict
 from persidict.testing import APPEND_ONLY, APPEND_ONLY_CACHED, WRITE_ONCE, InterleavingSuite, Lacks
 
@@ -40,6 +42,19 @@ class TestMemoryAppendOnly(TestMemory):
 
     def open(self, storage: Storage, **options: Any) -> LocalDict[Any]:
         return storage.local(append_only=True, **options)
+
+
+class Far(LocalDict[Any]):
+    """Like a server: a look is a request, and nobody has asked yet whether guards are obeyed."""
+
+    _stat_is_cheap = False
+    is_exact = False  # type: ignore[assignment]
+
+
+@pytest.mark.usefixtures("pauses")
+class TestFarAppendOnly(TestMemoryAppendOnly):
+    def open(self, storage: Storage, **options: Any) -> Far:
+        return Far(**super().open(storage, **options).get_params())
 
 
 class TestMinimal(InterleavingSuite):

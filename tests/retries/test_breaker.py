@@ -14,14 +14,17 @@ import tenacity
 
 from persidict import FileDirDict, LocalDict, NonEmptySafeStrTuple
 from persidict_dask import RetryPolicy
-from persidict_dask._errors import CircuitOpenError
+from persidict_dask._errors import AttemptLostError, CircuitOpenError
 from persidict_dask.coordination import _moments, _silence, inspect
 from persidict_dask.coordination._places import Place
 from persidict_dask.coordination._records import Record
 from persidict_dask.retries import _breaker_rules, _breaker_view, _driving
+from persidict_dask.retries._attempts import Attempts
 from persidict_dask.retries._breaker import CircuitBreaker
 from persidict_dask.retries._breaker_rules import Rules
 from persidict_dask.retries._breaker_view import Probe, View
+from persidict_dask.retries._rounds import Call, rounds
+from persidict_dask.retries._standing import Forgetful, Outcome, Standing
 from tests.coordination.faults.fleet import Puppet, until
 
 
@@ -235,6 +238,73 @@ def test_m7_a_probe_that_is_interrupted_makes_room(
     assert probing == ["closed"] * len(before) + ["probing"]
     assert breaker.state == "open"
     assert isinstance(worker(store, failures=1).admit(), Probe)
+
+
+def test_an_error_that_is_not_retried_says_nothing_of_the_service(store, clock):
+    """Neither while the circuit is closed, nor as the end of a probe."""
+    breaker = CircuitBreaker(store, "b", failures=1)
+    policy = RetryPolicy(breaker=breaker)
+    for state in ("closed", "open"):
+        with pytest.raises(ZeroDivisionError):
+            policy.call(lambda: 1 / 0)
+        assert breaker.state == state
+        fail(breaker)
+        clock[0] += 16
+    assert isinstance(breaker.admit(), Probe)
+
+
+def test_a_probe_whose_attempt_cannot_begin_makes_room(store, clock, monkeypatch):
+    """Another process goes on with the call."""
+    breaker = CircuitBreaker(store, "b", failures=1)
+    policy = RetryPolicy(wait=tenacity.wait_fixed(16), breaker=breaker, state=store)
+    monkeypatch.setattr(_driving, "_sleep", lambda pause: clock.__setitem__(0, clock[0] + pause))
+    monkeypatch.setattr(Attempts, "begin", lambda _: False)
+    with pytest.raises(OSError, match="down"):
+        policy.call(_down)
+    assert breaker.state == "open"
+    assert isinstance(breaker.admit(), Probe)
+
+
+def _down():
+    raise OSError("down")
+
+
+def test_an_attempt_that_another_process_has_lost_is_not_told_here(store, clock):
+    """It may say nothing of the service; and what was given to it was not used up here."""
+    breaker = CircuitBreaker(store, "b", failures=1)
+    rules = RetryPolicy(breaker=breaker, wait=tenacity.wait_fixed(1))
+    lost = Outcome(error=AttemptLostError("gone"))
+    call = Call.of("f", list, (iter([1]),), {})
+    steps = rounds(rules, call, Forgetful(), Standing(outcome=lost, is_of_others=True))
+    assert next(steps) == 1
+    assert next(steps) is None  # now an attempt
+    assert breaker.state == "closed"
+    with pytest.raises(StopIteration) as end:
+        steps.send(Outcome([1]))
+    assert end.value.value == Outcome([1])
+
+
+def test_a_failure_counts_from_when_it_happened(clock):
+    """However late the record hears of it."""
+    rules = Rules(failures=1, window=30, reset=15)
+    event = rules.failed()
+    clock[0] += 10
+    assert _moments.moment_here(event({})["open"]) == clock[0] + 5
+    clock[0] += 20
+    fields = {"failures": []}
+    assert event(fields) is fields
+
+
+@pytest.mark.parametrize(("reset", "soon"), [(15, 1), (0.2, 0.2)])
+def test_while_a_probe_runs_it_is_worth_to_ask_soon(store, clock, reset, soon):
+    breaker = CircuitBreaker(store, "b", reset=reset)
+    fail(breaker)
+    clock[0] += reset + 3
+    probe = breaker.admit()
+    with pytest.raises(CircuitOpenError) as refusal:
+        breaker.admit()
+    assert refusal.value.retry_after == soon
+    breaker.succeeded(probe)
 
 
 def test_a_silent_probe_makes_room_and_changes_nothing_later(store, clock):
@@ -633,7 +703,7 @@ def store_url(tmp_path):
 
 
 WORKER = """
-from persidict_dask._errors import CircuitOpenError
+from persidict_dask._errors import AttemptLostError, CircuitOpenError
 from persidict_dask.retries._breaker import CircuitBreaker
 
 breaker = CircuitBreaker(store, "b", reset=RESET)

@@ -81,6 +81,17 @@ def rested(budget, clock):
 # --- one process -----------------------------------------------------------------------------
 
 
+def test_what_was_refused_longer_than_a_window_ago_is_needed_no_more(clock):
+    """Who has stopped to ask is not hungry, and gives others what it has."""
+    account = _budget_account.Account(0.1, 10.0)
+    for _ in range(3):
+        account.refuse()
+    clock[0] += 9
+    assert account.needs() == 3
+    clock[0] += 3
+    assert account.needs() == 0
+
+
 def test_calls_earn_retries(store, clock):
     budget = RetryBudget(store, ratio=0.1, floor_per_s=0)
     assert not budget.take()

@@ -15,6 +15,7 @@ import pytest
 import tenacity
 
 from persidict_dask import RetryPolicy
+from persidict_dask._stats import process_stats
 from persidict_dask.retries import _driving
 
 FAST = tenacity.wait_fixed(0)
@@ -322,3 +323,16 @@ assert RetryPolicy().call(lambda x: x, 5) == 5
 assert "tenacity" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_attempt_after_the_first_is_counted_as_a_retry(slept):
+    name = "a function that is counted"
+
+    def f():
+        raise OSError("down")
+
+    f.__qualname__ = name
+    with pytest.raises(OSError, match="down"):
+        RetryPolicy(attempts=4).call(f)
+    (counted,) = (stats for each, stats in process_stats().items() if each.endswith(name))
+    assert (counted.attempts, counted.retries) == (4, 3)

@@ -4,7 +4,14 @@ import copy
 
 import pytest
 
-from persidict import KEEP_CURRENT, FileDirDict, LocalDict, MutableDictCached
+from persidict import (
+    KEEP_CURRENT,
+    FileDirDict,
+    LocalDict,
+    MutableDictCached,
+    NonEmptySafeStrTuple,
+)
+from persidict._words import Item, Stat
 
 ETAGS = {"serialization_format": "etag", "base_class_for_values": str}
 
@@ -49,6 +56,38 @@ def test_a_slow_reader_does_not_undo_what_another_handle_has_cached(
     monkeypatch.setattr(slow, "_write", interrupted)
     assert near["k"] == "old"
     assert [near["k"], theirs["k"], copy.copy(near)["k"]] == ["new"] * 3
+
+
+def test_a_value_that_is_cached_while_another_is_looked_up_does_not_get_its_etag(near, monkeypatch):
+    """The etag was read before, and another handle exchanges the value only then."""
+    theirs, key = copy.copy(near), NonEmptySafeStrTuple("k")
+    near["k"] = "value"
+    before, read = theirs._cached_version(key), near._data_cache._checked_read
+
+    def exchanged(*args):
+        monkeypatch.undo()
+        theirs._remember(key, Item("read long ago", Stat("of that", 0.0)), before)
+        return read(*args)
+
+    monkeypatch.setattr(near._data_cache, "_checked_read", exchanged)
+    assert near["k"] == "value"
+    assert copy.copy(near)["k"] == "value"
+
+
+def test_a_value_that_is_exchanged_before_its_etag_is_written_does_not_get_it(near, monkeypatch):
+    """Another handle is half way: it has taken the etag away, and written its value."""
+    theirs, key = copy.copy(near), NonEmptySafeStrTuple("k")
+    write = near._etag_cache._write
+
+    def half_way(*args):
+        monkeypatch.undo()
+        theirs._etag_cache.discard(key)
+        assert theirs._data_cache._write(key, "theirs", theirs._cached_version(key))
+        return write(*args)
+
+    monkeypatch.setattr(near._etag_cache, "_write", half_way)
+    near["k"] = "value"
+    assert [near["k"], copy.copy(near)["k"]] == ["value"] * 2
 
 
 def test_a_cache_that_cannot_remove_is_no_error_of_the_dict(near, monkeypatch):
