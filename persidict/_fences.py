@@ -30,8 +30,10 @@ class Overtaken(Exception):  # noqa: N818  # a signal, not an error
 def begun_anew(act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Return what `act` returns; from its beginning again while another holder overtakes it."""
     for _ in range(_MOST_ROUNDS):
-        with suppress(Overtaken):
+        try:
             return act(*args, **kwargs)
+        except Overtaken:
+            continue
     raise ConcurrencyConflictError(args[0] if args else None, _MOST_ROUNDS)
 
 

@@ -176,7 +176,11 @@ def _released(path: str, token: str) -> bool:
 
 def _freed(path: str, token: str) -> bool:
     try:
-        if _named(path) != token:
+        try:
+            holder = os.readlink(path)
+        except OSError:
+            holder = _named(path)
+        if holder != token:
             return False
         os.unlink(path)
     except (FileNotFoundError, BackendError):

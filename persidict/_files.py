@@ -8,6 +8,7 @@ import stat as stat_modes
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from stat import S_ISREG
 
 from persidict._blobs import Blob
 from persidict._buffers import LARGE, Buffer, new_buffer
@@ -35,6 +36,7 @@ from persidict.jokers_and_status_flags import VALUE_NOT_RETRIEVED, ETagIfExists,
 
 _MOST_FOLDERS = 1000  # rounds against others who keep removing the folder as empty
 _COARSEST = 2_000_000_000  # nanoseconds; the times of FAT
+_TAKES_DESCRIPTORS = os.utime in os.supports_fd
 _NEW_FILE = (
     os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 )
@@ -46,9 +48,10 @@ class ChangedInPlace(Exception):  # noqa: N818  # a signal, not an error
 
 def stat_of(found: os.stat_result, path: str) -> Stat:
     """Return etag and timestamp of a file that was looked at."""
-    etag = f"{found.st_mtime_ns}:{found.st_size}"
     if found.st_dev in ordinary or file_system_of(found, path).real_inodes:
-        etag = f"{etag}:{found.st_ino}"
+        etag = f"{found.st_mtime_ns}:{found.st_size}:{found.st_ino}"
+    else:
+        etag = f"{found.st_mtime_ns}:{found.st_size}"
     return Stat(ETagValue(etag), found.st_mtime)
 
 
@@ -64,7 +67,7 @@ def look(path: str) -> os.stat_result | None:
             raise
     else:
         if found.st_dev in ordinary or file_system_of(found, path).exact_names:
-            return found if _is_file(found, path) else None
+            return found if S_ISREG(found.st_mode) or _is_file(found, path) else None
     closer = reopened(_look_closely, path)
     return closer if closer is not None and _is_file(closer, path) else None
 
@@ -129,7 +132,7 @@ def _begin_to_list(folder: str) -> None:
 
 def _is_file(found: os.stat_result, path: str) -> bool:
     """Tell files from folders, which are made for keys; anything else is an error."""
-    if stat_modes.S_ISREG(found.st_mode):
+    if S_ISREG(found.st_mode):
         return True
     if stat_modes.S_ISDIR(found.st_mode):
         return False
@@ -145,7 +148,7 @@ def refuse_if_taken(path: str) -> None:
                 found = os.stat(path)
     except ABSENT:
         return
-    if not stat_modes.S_ISREG(found.st_mode):
+    if not S_ISREG(found.st_mode):
         raise _taken(path, found)
 
 
@@ -192,7 +195,7 @@ def read_file(path: str, unless: ETagIfExists) -> Blob | None:
 def _read_descriptor(
     fd: int, found: os.stat_result, path: str, unless: ETagIfExists
 ) -> Blob | None:
-    if not stat_modes.S_ISREG(found.st_mode) and not _is_file(found, path):
+    if not S_ISREG(found.st_mode) and not _is_file(found, path):
         return None
     stat = stat_of(found, path)
     if stat.etag == unless:
@@ -358,7 +361,7 @@ def outlive(found: os.stat_result) -> None:
 
 
 def _set_time(file: str | int, moment: int) -> None:
-    if isinstance(file, str) or os.utime in os.supports_fd:
+    if _TAKES_DESCRIPTORS or isinstance(file, str):
         os.utime(file, ns=(moment, moment))
 
 

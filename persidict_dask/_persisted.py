@@ -260,14 +260,14 @@ class PersistedFunction(Generic[P, R]):
     def _fly(self, call: Call) -> Any:
         """Return the result of a call that had none a moment ago."""
         steps = self._steps(call)
+        if steps is None:
+            return self._compute(call)
         with being_inside((self._results.place, call.key)):
-            return (
-                self._compute(call) if steps is None else fly(steps, partial(self._compute, call))
-            )
+            return fly(steps, partial(self._compute, call))
 
     def _steps(self, call: Call) -> Steps | None:
         """How to run the call once among all who want it; `None` if it is not for others to run."""
-        ident = self._ident(call)
+        ident = (self._results.place, call.key)
         if not self._options.single_flight or is_inside(ident):
             return None
         load = partial(self._load, call, again=True)

@@ -29,7 +29,8 @@ def flaky():
 
 def work():
     global done
-    assert triple(done % 50) == 3 * (done % 50)
+    n = done % 50
+    assert triple(n) == 3 * n
     counter.add(1)
     done += 1
     try:
