@@ -178,7 +178,9 @@ def _freed(path: str, token: str) -> bool:
     try:
         try:
             holder = os.readlink(path)
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
             holder = _named(path)
         if holder != token:
             return False
