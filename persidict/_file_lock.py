@@ -143,7 +143,7 @@ def break_lock(path: str, dead: str, timeout: float) -> None:
 
     with suppress(Overtaken, OutcomeUnknownError):  # then another one breaks it
         if removed(path, lock_path(path, dead), timeout, is_wanted):
-            _log.info("took over the lock %s of %s, which is gone", path, dead)
+            _log.info("took over the lock %s of %r, which is gone", path, dead)
 
 
 def _acquired(path: str, token: str, timeout: float) -> str:
