@@ -13,6 +13,7 @@ from persidict import (
     ITEM_NOT_AVAILABLE,
     NEVER_RETRIEVE,
     FileDirDict,
+    _file_system,
 )
 
 ANY = {"condition": ANY_ETAG, "expected_etag": ITEM_NOT_AVAILABLE}
@@ -371,3 +372,15 @@ def test_an_ordinary_folder_is_shown_by_its_parameters_alone(d, pretend, caplog,
     with caplog.at_level(logging.INFO, logger="persidict"):
         assert repr(d).endswith(", serialization_format='pkl')")
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_the_disk_of_a_system_that_names_no_kinds_is_local(tmp_path, monkeypatch, platform):
+    """Other disks there may be anything."""
+    monkeypatch.delattr(os, "O_PATH")
+    monkeypatch.setattr(_file_system.sys, "platform", platform)
+    assert _file_system._mount_of(str(tmp_path)) == ("", "")
+    (_, kind) = _file_system._SYSTEM_DISKS[platform]
+    monkeypatch.setitem(_file_system._SYSTEM_DISKS, platform, (str(tmp_path), kind))
+    assert _file_system._mount_of(str(tmp_path)) == (kind, "")
+    assert kind in _file_system._EXACT.split()
