@@ -15,6 +15,7 @@ from hashlib import blake2b
 from threading import Thread, get_ident
 from typing import TypeVar
 
+from persidict import _lock_errors
 from persidict._fences import (
     NO_ROOM,
     Overtaken,
@@ -28,7 +29,7 @@ from persidict._fences import (
 )
 from persidict._file_system import file_system_at, folder_of
 from persidict._retry import retried
-from persidict.exceptions import BackendError, LockTimeoutError, OutcomeUnknownError
+from persidict.exceptions import BackendError, OutcomeUnknownError
 from persidict.owners import is_gone, is_local, is_token
 
 T = TypeVar("T")
@@ -85,7 +86,7 @@ def locked(path: str, timeout: float, act: Callable[[str], T], fence: str = "") 
         finally:
             _threads.pop(token, None)
     if result and holder == token and not is_free:
-        raise _lost(path)
+        raise _lock_errors.lost(path)
     return result
 
 
@@ -213,13 +214,13 @@ def _waited(path: str, token: str, timeout: float) -> str:
         if _threads.get(holder) == get_ident():  # or its own: the answer got lost
             return holder
         if holder[:1] == _UNNAMED and _threads.get(path) == get_ident():
-            raise _interrupted(path)
+            raise _lock_errors.interrupted(path)
         if holder != before:
             since = now
         elif _is_dead(path, holder, now - since):
             break_lock(path, holder, deadline - now)
         if now > deadline:
-            raise _timed_out(path, holder, timeout)
+            raise _lock_errors.timed_out(path, holder, timeout)
         time.sleep(pause)
         if retried(_placed, path, token):
             return token
@@ -248,33 +249,6 @@ def _named_afresh(path: str) -> str:
     return holder_of(path)
 
 
-def _timed_out(path: str, holder: str, timeout: float) -> LockTimeoutError:
-    return LockTimeoutError(
-        f"{path} was held by others for {timeout:g} s, last by {holder!r} (host-pid-start-number). "
-        "A process that is stopped keeps its locks: let it go on or end it",
-        backend="filesystem",
-        operation="lock",
-    )
-
-
-def _interrupted(path: str) -> LockTimeoutError:
-    return LockTimeoutError(
-        f"{path} is about to be made by this thread, which a signal or a finalizer has interrupted "
-        "there; without symbolic links an operation on the same item is not possible then",
-        backend="filesystem",
-        operation="lock",
-    )
-
-
-def _lost(path: str) -> OutcomeUnknownError:
-    return OutcomeUnknownError(
-        f"the lock {path} was lost to another host, which had seen no sign of this process for "
-        f"{LEASE:g} s: the item was changed, and maybe changed once more since",
-        backend="filesystem",
-        operation="lock",
-    )
-
-
 def _placed(path: str, token: str) -> bool:
     if file_system_at(folder_of(path)).is_fuse:  # some remember for long where a link has led
         return _placed_as_file(path, token)
@@ -297,7 +271,7 @@ def _placed_as_file(path: str, token: str) -> bool:
     except OSError as error:
         if error.errno in _NO_PLACE | _NOT_ALLOWED:
             raise
-        raise _impossible(path, error) from error
+        raise _lock_errors.impossible(path, error) from error
     finally:
         _threads.pop(path, None)
 
@@ -317,15 +291,6 @@ def _written(path: str, token: str) -> bool:
     return True
 
 
-def _impossible(path: str, error: OSError) -> BackendError:
-    return BackendError(
-        f"no lock can be made at {path}: {error}. With exact=False the dictionary compares and "
-        "then acts, and another writer can come between",
-        backend="filesystem",
-        operation="lock",
-    )
-
-
 def _named(path: str) -> str:
     try:
         return os.readlink(path)
@@ -334,11 +299,7 @@ def _named(path: str) -> str:
             raise
     found = os.lstat(path)
     if not stat.S_ISREG(found.st_mode):
-        raise BackendError(
-            f"{path} is where a lock belongs, and neither a link nor a file: move it away",
-            backend="filesystem",
-            operation="lock",
-        )
+        raise _lock_errors.no_lock(path)
     with open(path, "rb") as file:
         # without a token, its maker is about to write it, or has died: known by its time
         return os.fsdecode(file.read()) or f"{_UNNAMED}{found.st_mtime_ns}"
