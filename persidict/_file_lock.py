@@ -78,7 +78,8 @@ def locked(path: str, timeout: float, act: Callable[[str], T], fence: str = "") 
         result = act(fence) if holder == token else _nested(fence, fence_of(path, holder), act)
     finally:
         try:
-            is_free = not _is_ours(token) or _released(path, token) or not _is_ours(token)
+            # a child that was forked inside leaves it to its parent
+            is_free = token not in _threads or _released(path, token)
         except BaseException:  # an interrupt of the user, or no room on the stack
             _stuck[token] = path
             _free_stuck()
@@ -161,11 +162,6 @@ def _nested(own: str, outer: str, act: Callable[[str], T]) -> T:
         return act(outer)
     finally:
         cut_off(outer)
-
-
-def _is_ours(token: str) -> bool:
-    """False in a child that was forked in the middle: the lock is its parent's."""
-    return token in _threads
 
 
 def _released(path: str, token: str) -> bool:
