@@ -3,6 +3,8 @@
 import errno
 import logging
 import os
+import time
+from unittest.mock import Mock
 
 import pytest
 
@@ -13,6 +15,7 @@ from persidict import (
     ITEM_NOT_AVAILABLE,
     NEVER_RETRIEVE,
     FileDirDict,
+    _files,
 )
 
 ANY = {"condition": ANY_ETAG, "expected_etag": ITEM_NOT_AVAILABLE}
@@ -371,3 +374,64 @@ def test_an_ordinary_folder_is_shown_by_its_parameters_alone(d, pretend, caplog,
     with caplog.at_level(logging.INFO, logger="persidict"):
         assert repr(d).endswith(", serialization_format='pkl')")
     assert caplog.records == []
+
+
+# -- versions that look the same ------------------------------------------------------------------
+
+STEP = 2_000_000_000
+
+
+@pytest.fixture
+def clock(pretend, monkeypatch):
+    """FAT: no inodes, and times in steps of two seconds, by a clock that is set by hand."""
+    utime, now = os.utime, [500 * STEP]
+    pretend("vfat")
+    monkeypatch.setattr(
+        os, "utime", lambda file, ns: utime(file, ns=tuple(n // STEP * STEP for n in ns))
+    )
+    clocks = Mock(wraps=time, time_ns=lambda: now[0])
+    monkeypatch.setattr(_files, "time", clocks)
+    return now
+
+
+def test_what_came_in_between_and_looks_the_same_is_not_taken_for_ones_own(d, clock, monkeypatch):
+    d["a"] = 0
+    clock[0] += STEP
+    replace = os.replace
+
+    def interrupted(source, target):
+        monkeypatch.setattr(os, "replace", replace)
+        d.transform_item("a", transformer=lambda value: value + 1)
+        clock[0] += STEP
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    d.transform_item("a", transformer=lambda value: value + 10)
+    assert d["a"] == 11
+
+
+def test_what_was_there_and_looks_the_same_is_not_taken_for_ones_own(d, clock, monkeypatch):
+    d["a"] = 0
+    utime = os.utime
+
+    def refuse(file, ns):
+        if isinstance(file, str):
+            raise OSError(errno.EIO, "not now")
+        utime(file, ns=ns)
+
+    monkeypatch.setattr(os, "utime", refuse)
+    with pytest.raises(OSError, match="not now"):
+        d["a"] = 1
+    assert d["a"] == 0
+
+
+def test_an_answer_that_got_lost_is_found_without_inodes(d, clock, monkeypatch):
+    replace = os.replace
+
+    def lose(source, target):
+        replace(source, target)
+        raise OSError(errno.EIO, "lost")
+
+    monkeypatch.setattr(os, "replace", lose)
+    assert d.transform_item("a", transformer=lambda _: 1).new_value == 1
+    assert d["a"] == 1
