@@ -69,14 +69,30 @@ def new_fence(fence: str) -> str:
 
 
 def unlink_through(fence: str, way: str, path: str) -> bool:
-    """Remove a file of the fence's folder; `False` if it is gone, `Overtaken` if the fence is."""
+    """Remove a file of the fence's folder, which was there; `Overtaken` if the fence is gone.
+
+    Inside of its lock only the holder removes it: if it is gone after a failure, that was done.
+    """
     try:
         retried(os.unlink, os.path.join(fence, way, os.path.basename(path)))
     except FileNotFoundError:
-        if not os.path.lexists(fence):
+        if is_absent(fence):
             raise Overtaken from None
-        return False
+    except OSError:
+        if not is_absent(path):
+            raise
     return True
+
+
+def is_absent(path: str) -> bool:
+    """True if there is surely nothing of this name."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def take_over(own: str, fence: str) -> None:

@@ -44,13 +44,18 @@ _UNNAMED = "?"
 _log = logging.getLogger(__name__)
 _random = random.Random()
 _threads: dict[str, int] = {}  # by the tokens with which this process holds locks, or wants them
+_making: list[tuple[str, int]] = []  # locks that are made as files right now, and by which thread
 _stuck: dict[str, str] = {}  # tokens and paths of locks that could not be removed
+_is_freeing = False  # a thread removes what is stuck
 
 
 def _forget() -> None:
     # what the parent holds is another process's now
+    global _is_freeing  # noqa: PLW0603  # one thread for the process
     _threads.clear()
+    _making.clear()
     _stuck.clear()
+    _is_freeing = False
 
 
 if hasattr(os, "register_at_fork"):
@@ -171,8 +176,7 @@ def _released(path: str, token: str) -> bool:
     except OSError as error:
         _log.warning("the lock %s could not be removed (%s): tried again until it can", path, error)
     _stuck[token] = path
-    with suppress(RuntimeError):  # the interpreter ends: then the lock is a dead process's
-        Thread(target=_free_later, name="persidict-locks", daemon=True).start()
+    _free_in_thread()
     return True
 
 
@@ -199,12 +203,26 @@ def _free_stuck() -> None:
             _stuck.pop(token, None)
 
 
+def _free_in_thread() -> None:
+    global _is_freeing  # noqa: PLW0603
+    if _is_freeing:
+        return
+    _is_freeing = True
+    try:
+        Thread(target=_free_later, name="persidict-locks", daemon=True).start()
+    except RuntimeError:  # the interpreter ends: then the lock is a dead process's
+        _is_freeing = False
+
+
 def _free_later() -> None:
+    global _is_freeing  # noqa: PLW0603
     for pause in _pauses(longest=1.0):
         time.sleep(pause)
         _free_stuck()
+        _is_freeing = False  # before the look: what is stuck after it begins another thread
         if not _stuck:
             return
+        _is_freeing = True
 
 
 def _waited(path: str, token: str, timeout: float) -> str:
@@ -214,7 +232,7 @@ def _waited(path: str, token: str, timeout: float) -> str:
         now, before, holder = time.monotonic(), holder, holder_of(path)
         if _threads.get(holder) == get_ident():  # or its own: the answer got lost
             return holder
-        if holder[:1] == _UNNAMED and _threads.get(path) == get_ident():
+        if holder[:1] == _UNNAMED and (path, get_ident()) in _making:
             raise _lock_errors.interrupted(path)
         if holder != before:
             since = now
@@ -246,7 +264,12 @@ def _is_dead(path: str, holder: str, silence: float) -> bool:
 
 def _named_afresh(path: str) -> str:
     # a network file system may have kept the name of a lock that is gone; a listing tells it
-    os.listdir(os.path.dirname(path))
+    folder = folder_of(path)
+    try:
+        if not file_system_at(folder).exact_names:
+            os.listdir(folder)
+    except OSError:
+        return ""
     return holder_of(path)
 
 
@@ -266,7 +289,8 @@ def _placed(path: str, token: str) -> bool:
 
 def _placed_as_file(path: str, token: str) -> bool:
     """Where there are no symbolic links, an exclusive file says the same, in two steps."""
-    _threads[path] = get_ident()
+    making = path, get_ident()
+    _making.append(making)  # once more in an operation that interrupts another one there
     try:
         return _written(path, token)
     except OSError as error:
@@ -274,7 +298,7 @@ def _placed_as_file(path: str, token: str) -> bool:
             raise
         raise _lock_errors.impossible(path, error) from error
     finally:
-        _threads.pop(path, None)
+        _making.remove(making)
 
 
 def _written(path: str, token: str) -> bool:

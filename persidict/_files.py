@@ -280,10 +280,9 @@ def write_temp(folder: str, data: Buffer, *, durable: bool) -> tuple[Temporary, 
         finally:
             close_all(fds)
     except BaseException:
-        if fds:
-            discard(temp)
-        else:
-            forget(temp)
+        discard(temp)
+        if not fds:
+            forget(temp)  # where nothing can be made, there is nothing to remove later
         raise
     return temp, written
 

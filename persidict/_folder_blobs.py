@@ -14,9 +14,15 @@ from typing import TypeVar
 from persidict import io_retry
 from persidict._blobs import Blob, BlobStore, Listed
 from persidict._buffers import Buffer
-from persidict._fences import NO_ROOM, Overtaken, begun_anew
+from persidict._fences import NO_ROOM, Overtaken, begun_anew, is_absent
 from persidict._file_lock import lock_path, locked, removed
-from persidict._file_system import FileSystem, file_system_at, folder_of, with_links
+from persidict._file_system import (
+    FileSystem,
+    file_system_at,
+    file_system_of,
+    folder_of,
+    with_links,
+)
 from persidict._files import (
     ChangedInPlace,
     dated_after,
@@ -127,7 +133,6 @@ class FolderBlobs(BlobStore):
         if published is None:
             discard(temp)
             return None
-        forget(temp)
         if self._durable:
             sync_directory(folder)
         return stat_of(published, path)
@@ -202,6 +207,7 @@ class FolderBlobs(BlobStore):
         for entry in self._entries(self._base + folder):
             name = entry.name
             if entry.is_dir(follow_symlinks=False):
+                remove_if_stale(entry)  # a fence, where there are no links
                 if not contains_unsafe_chars(name):  # else it holds no keys
                     folders.append(f"{folder}{name}/")
             elif not name.endswith(suffix):
@@ -267,8 +273,9 @@ class FolderBlobs(BlobStore):
         """Give the temporary file its name; `None` if the guard forbids it."""
         if guard is not None and guard.expected is ITEM_NOT_AVAILABLE:
             inserted = link(temp, path)
-            if inserted is not None:
+            if inserted:
                 discard(temp)
+            if inserted is not None:
                 return new if inserted else None
         if not self._exact:
             return _replace(temp, new, path, guard)
@@ -328,12 +335,13 @@ def _replace(
         os.replace(temp, path)
     except OSError as error:
         _replace_again(error, temp, new, path)
+    forget(temp)
     return new
 
 
 def _replace_again(error: OSError, temp: str, new: os.stat_result, path: str) -> None:
     """Settle a failure: it may have been carried out, and its answer got lost."""
-    if _is_published(new, path):
+    if _is_published(error, temp, new, path):
         return
     if isinstance(error, FileNotFoundError):
         raise Overtaken from error
@@ -343,7 +351,7 @@ def _replace_again(error: OSError, temp: str, new: os.stat_result, path: str) ->
     try:
         retried(os.replace, temp, path)
     except OSError as again:
-        if _is_published(new, path):
+        if _is_published(again, temp, new, path):
             return
         if not isinstance(again, FileNotFoundError):
             raise
@@ -354,9 +362,13 @@ def _replace_again(error: OSError, temp: str, new: os.stat_result, path: str) ->
         ) from error
 
 
-def _is_published(new: os.stat_result, path: str) -> bool:
+def _is_published(error: OSError, temp: str, new: os.stat_result, path: str) -> bool:
     found = look(path)
-    return found is not None and stat_of(found, path) == stat_of(new, path)
+    if found is None or stat_of(found, path) != stat_of(new, path):
+        return False
+    # without inodes, another version of the same moment and size looks the same
+    is_known = file_system_of(found, path).real_inodes
+    return is_known or (not isinstance(error, FileNotFoundError) and is_absent(temp))
 
 
 def _remove(path: str, guard: Guard | None) -> bool:

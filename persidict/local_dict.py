@@ -61,6 +61,10 @@ class _Tree:
                 self.is_changing = False
 
 
+class _Gone(list[Any]):
+    """Keeps what a change takes out until after it, since a finalizer may change the data again."""
+
+
 def _interrupted() -> LockTimeoutError:
     return LockTimeoutError(
         "a signal or a finalizer has interrupted a change of this data by the same thread: there "
@@ -179,28 +183,32 @@ class LocalDict(ItemDict[ValueType]):
     ) -> Stat | None:
         if guard is not None and not guard.holds(etag_of(self._stat(key))):
             return None
-        kept = deepcopy(value)
-        return self._backend.tree.changed(lambda: self._put(key, kept, guard))
+        kept, gone = deepcopy(value), _Gone()
+        return self._backend.tree.changed(lambda: self._put(key, kept, guard, gone))
 
-    def _put(self, key: NonEmptySafeStrTuple, kept: ValueType, guard: Guard | None) -> Stat | None:
+    def _put(
+        self, key: NonEmptySafeStrTuple, kept: ValueType, guard: Guard | None, gone: _Gone
+    ) -> Stat | None:
         if guard is not None and not guard.holds(etag_of(self._stat(key))):
             return None
         stat = Stat(ETagValue(str(next(self._backend.tree.etags))), time.time())
         *path, last = self._backend.prefix + key.strings
         items = self._make_node(path).items.setdefault(self.serialization_format, {})
+        gone.append(items.get(last))
         items[last] = Item(kept, stat)
         return stat
 
     def _remove(self, key: NonEmptySafeStrTuple, guard: Guard | None) -> bool:
-        return self._backend.tree.changed(lambda: self._take_out(key, guard))
+        gone = _Gone()
+        return self._backend.tree.changed(lambda: self._take_out(key, guard, gone))
 
-    def _take_out(self, key: NonEmptySafeStrTuple, guard: Guard | None) -> bool:
+    def _take_out(self, key: NonEmptySafeStrTuple, guard: Guard | None, gone: _Gone) -> bool:
         found = self._find(key)
         if found is None or (guard is not None and not guard.holds(found.stat.etag)):
             return False
         *path, last = self._backend.prefix + key.strings
         nodes = self._nodes(path)
-        del nodes[-1].items[self.serialization_format][last]
+        gone.append(nodes[-1].items[self.serialization_format].pop(last))
         _prune(nodes, path, self.serialization_format)
         return True
 

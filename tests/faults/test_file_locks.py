@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-from unittest.mock import Mock
 
 import pytest
 
@@ -338,6 +337,23 @@ def test_owners_on_other_hosts_have_a_lease(path, monkeypatch, token):
     assert locked(path, 5, lambda _: "mine") == "mine"
 
 
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES], ids=errno.errorcode.get)
+def test_a_folder_that_cannot_be_listed_keeps_no_lease_open(path, monkeypatch, pretend, number):
+    """Where names are remembered, a look at the folder says if the lock is still there."""
+    pretend("nfs")
+    monkeypatch.setattr(file_lock, "LEASE", 0.0)
+    os.symlink("ffffffffffff-1-1-0", path)
+    refusing(monkeypatch, os.path.dirname(path), [number], names=["listdir"])
+    assert locked(path, 5, lambda _: "mine") == "mine"
+
+
+def test_a_local_folder_that_may_not_be_listed_needs_no_listing(path, monkeypatch):
+    monkeypatch.setattr(file_lock, "LEASE", 0.0)
+    os.symlink("ffffffffffff-1-1-0", path)
+    monkeypatch.delattr(os, "listdir")
+    assert locked(path, 5, lambda _: "mine") == "mine"
+
+
 def test_the_lease_begins_anew_with_each_holder(path, monkeypatch):
     """What is measured is silence: others who take turns are alive."""
     monkeypatch.setattr(file_lock, "LEASE", 0.05)
@@ -436,7 +452,7 @@ def test_a_lock_that_could_not_be_removed_once_is_in_nobodys_way(
 
 
 def test_the_next_operation_removes_what_is_stuck(path, monkeypatch):
-    monkeypatch.setattr(file_lock, "Thread", lambda **_: Mock())  # which does nothing
+    monkeypatch.setattr(file_lock, "_is_freeing", True)  # by a thread that does nothing
     refusing(monkeypatch, path, [errno.EIO], names=["unlink"])
     locked(path, 5, lambda _: None)
     assert is_local(holder_of(path))
@@ -445,11 +461,34 @@ def test_the_next_operation_removes_what_is_stuck(path, monkeypatch):
 
 
 def test_other_threads_break_what_is_stuck(path, monkeypatch):
-    monkeypatch.setattr(file_lock, "Thread", lambda **_: Mock())
+    monkeypatch.setattr(file_lock, "_is_freeing", True)
     refusing(monkeypatch, path, [errno.EIO] * 2, names=["unlink"])
     locked(path, 5, lambda _: None)  # it fails, and again before the next one
     assert locked(path, 5, lambda _: "mine") == "mine"
     assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_one_thread_removes_all_that_is_stuck(tmp_path, monkeypatch):
+    """However many there are; and another one what is stuck after it has ended."""
+    started, unlink, ended = [], os.unlink, threading.Event()
+
+    def start(target, **options):
+        started.append(target)
+        return threading.Thread(target=lambda: (target(), ended.set()), **options)
+
+    def refuse(path):
+        raise OSError(errno.EIO, "not now")
+
+    monkeypatch.setattr(file_lock, "Thread", start)
+    for count in (1, 2):
+        ended.clear()
+        monkeypatch.setattr(os, "unlink", refuse)
+        for number in range(5):
+            locked(str(tmp_path / str(number)), 5, lambda _: None)
+        monkeypatch.setattr(os, "unlink", unlink)
+        assert ended.wait(20)
+        assert len(started) == count
+        assert os.listdir(tmp_path) == []
 
 
 def test_a_child_leaves_alone_what_is_stuck_in_its_parent(path, python):
@@ -464,6 +503,15 @@ if not child:
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     assert python(code, path) == "0"
+
+
+def test_a_fence_that_is_a_folder_goes_with_its_dead_holder(tmp_path):
+    """A holder that was killed before it had a lock, where there are no links."""
+    living = f".__tmp__{new_token()}"
+    os.mkdir(tmp_path / living)
+    os.mkdir(tmp_path / f".__tmp__{dead_token()}")
+    assert len(FileDirDict(base_dir=tmp_path)) == 0
+    assert os.listdir(tmp_path) == [living]
 
 
 # -- what others put there ----------------------------------------------------------------------

@@ -3,6 +3,8 @@
 import errno
 import logging
 import os
+import time
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,6 +16,7 @@ from persidict import (
     NEVER_RETRIEVE,
     FileDirDict,
     _file_system,
+    _files,
 )
 
 ANY = {"condition": ANY_ETAG, "expected_etag": ITEM_NOT_AVAILABLE}
@@ -384,3 +387,64 @@ def test_the_disk_of_a_system_that_names_no_kinds_is_local(tmp_path, monkeypatch
     monkeypatch.setitem(_file_system._SYSTEM_DISKS, platform, (str(tmp_path), kind))
     assert _file_system._mount_of(str(tmp_path)) == (kind, "")
     assert kind in _file_system._EXACT.split()
+
+
+# -- versions that look the same ------------------------------------------------------------------
+
+STEP = 2_000_000_000
+
+
+@pytest.fixture
+def clock(pretend, monkeypatch):
+    """FAT: no inodes, and times in steps of two seconds, by a clock that is set by hand."""
+    utime, now = os.utime, [500 * STEP]
+    pretend("vfat")
+    monkeypatch.setattr(
+        os, "utime", lambda file, ns: utime(file, ns=tuple(n // STEP * STEP for n in ns))
+    )
+    clocks = Mock(wraps=time, time_ns=lambda: now[0])
+    monkeypatch.setattr(_files, "time", clocks)
+    return now
+
+
+def test_what_came_in_between_and_looks_the_same_is_not_taken_for_ones_own(d, clock, monkeypatch):
+    d["a"] = 0
+    clock[0] += STEP
+    replace = os.replace
+
+    def interrupted(source, target):
+        monkeypatch.setattr(os, "replace", replace)
+        d.transform_item("a", transformer=lambda value: value + 1)
+        clock[0] += STEP
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    d.transform_item("a", transformer=lambda value: value + 10)
+    assert d["a"] == 11
+
+
+def test_what_was_there_and_looks_the_same_is_not_taken_for_ones_own(d, clock, monkeypatch):
+    d["a"] = 0
+    utime = os.utime
+
+    def refuse(file, ns):
+        if isinstance(file, str):
+            raise OSError(errno.EIO, "not now")
+        utime(file, ns=ns)
+
+    monkeypatch.setattr(os, "utime", refuse)
+    with pytest.raises(OSError, match="not now"):
+        d["a"] = 1
+    assert d["a"] == 0
+
+
+def test_an_answer_that_got_lost_is_found_without_inodes(d, clock, monkeypatch):
+    replace = os.replace
+
+    def lose(source, target):
+        replace(source, target)
+        raise OSError(errno.EIO, "lost")
+
+    monkeypatch.setattr(os, "replace", lose)
+    assert d.transform_item("a", transformer=lambda _: 1).new_value == 1
+    assert d["a"] == 1

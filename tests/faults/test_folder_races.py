@@ -1,6 +1,7 @@
 """A folder under others who clear it, and calls whose answers are lost."""
 
 import enum
+import errno
 import os
 import threading
 
@@ -72,6 +73,77 @@ def test_our_own_link_whose_answer_was_lost_is_no_conflict(tmp_path, monkeypatch
     assert d["a"] == 1
     monkeypatch.setattr(os, "link", link)
     assert d.setdefault("a", 2) == 1
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.ENOENT, errno.EIO], ids=errno.errorcode.get)
+def test_our_own_removal_whose_answer_was_lost_is_done(tmp_path, monkeypatch, pauses, number):
+    d, unlink = FileDirDict(base_dir=tmp_path), os.unlink
+
+    def lose_the_answer(path):
+        unlink(path)
+        if path.endswith(".pkl"):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "unlink", lose_the_answer)
+    d["a"] = 1
+    assert d.pop("a") == 1
+    d["a"] = 2
+    assert d.discard("a")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES], ids=errno.errorcode.get)
+def test_a_removal_that_fails_is_none(tmp_path, monkeypatch, pauses, number):
+    d, unlink, lstat = FileDirDict(base_dir=tmp_path), os.unlink, os.lstat
+
+    def refuse(path):
+        if path.endswith(".pkl"):
+            raise OSError(number, os.strerror(number))
+        unlink(path)
+
+    def hide(path):
+        raise OSError(number, os.strerror(number))
+
+    d["a"] = 1
+    monkeypatch.setattr(os, "unlink", refuse)
+    for look in (lstat, hide):
+        monkeypatch.setattr(os, "lstat", look)
+        with pytest.raises(OSError, match=os.strerror(number)):
+            d.pop("a")
+    monkeypatch.undo()
+    assert d["a"] == 1
+
+
+def test_a_temporary_file_whose_answer_was_lost_does_not_stay(tmp_path, monkeypatch):
+    d, open_ = FileDirDict(base_dir=tmp_path, digest_len=0), os.open
+
+    def lose_the_answer(path, flags, *args):
+        fd = open_(path, flags, *args)
+        if flags & os.O_CREAT:
+            os.close(fd)
+            raise OSError(errno.EIO, "lost")
+        return fd
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", lose_the_answer)
+        with pytest.raises(OSError, match="lost"):
+            d["a"] = 1
+    d["b"] = 1
+    assert os.listdir(tmp_path) == ["b.pkl"]
+
+
+def test_a_temporary_file_that_could_not_be_removed_goes_with_the_next_write(tmp_path, monkeypatch):
+    d, unlink = FileDirDict(base_dir=tmp_path), os.unlink
+
+    def refuse(path):
+        monkeypatch.setattr(os, "unlink", unlink)
+        raise OSError(errno.EIO, "not now")
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    assert d.setdefault("a", 1) == 1
+    assert len(os.listdir(tmp_path)) == 2
+    d["a"] = 2
+    assert os.listdir(tmp_path) == ["a_btax.pkl"]
 
 
 def test_new_folders_are_named_durably(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 
 from persidict import FileDirDict, LocalDict, LockTimeoutError, local_dict
 from persidict import _file_lock as file_lock
+from persidict.owners import is_token
 from tests.faults.sequential import INNER, OPERATIONS, State, folder_dict, orders, sweep
 
 REFUSED = object()
@@ -51,6 +52,28 @@ def test_where_locks_are_files_both_count_or_the_inner_one_is_refused(
     expected += [(alone, REFUSED, value) for alone, value in [alone_of(outer)]]
     for moment, *seen in sweep(tmp_path, monkeypatch, outer, add_or_refused):
         assert tuple(seen) in expected, moment
+
+
+@pytest.mark.parametrize("name", ["add", "discard"])
+def test_a_lock_that_is_a_file_and_is_just_being_made_is_not_waited_for(
+    tmp_path, monkeypatch, no_symlinks, name
+):
+    """Its name is there, and says nothing yet of the thread that has made it."""
+    d = FileDirDict(base_dir=tmp_path, durability="relaxed")
+    d["a"], write, refused = 1, os.write, []
+
+    def interrupted(fd, data):
+        if is_token(bytes(data).decode("latin-1")) and not refused:
+            with pytest.raises(LockTimeoutError, match="about to be made by this thread") as error:
+                OPERATIONS[name][0](d, None)
+            refused.append(error)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", interrupted)
+    d["a"] = 2
+    assert len(refused) == 1
+    assert file_lock._making == []
+    assert d["a"] == 2
 
 
 def test_just_after_the_lock_was_given_back_another_writer_is_waited_for(tmp_path, monkeypatch):
@@ -200,3 +223,21 @@ def test_in_memory_a_nested_change_is_refused_and_reading_is_not(monkeypatch):
     assert (seen, dict(d)) == ([0], {("n",): 1})
     d["other"] = 2
     assert len(d) == 2
+
+
+def test_in_memory_the_finalizer_of_what_goes_may_change_the_data():
+    """A value that was replaced or removed goes after the change, not in its middle."""
+
+    class Connection:
+        def __deepcopy__(self, _memo):
+            return Connection()
+
+        def __del__(self):
+            d["closed"] = d.get("closed", 0) + 1
+
+    d = LocalDict()
+    for go in (lambda: d.__setitem__("a", None), lambda: d.discard("a")):
+        d["a"] = Connection()
+        before = d["closed"]
+        go()
+        assert d["closed"] == before + 1
