@@ -35,6 +35,7 @@ _READ_AHEAD = 64 << 20  # bytes
 _ROUNDS = 100
 _ATTEMPTS = 12  # to remove what the server has failed to remove
 _NAMED = 10  # of those that are left
+_LISTING = {"Contents", "IsTruncated", "KeyCount", "Name"}  # of which each has some
 _PASSING = ("InternalError", "SlowDown", "ServiceUnavailable")
 
 
@@ -176,7 +177,7 @@ class S3Blobs(BlobStore):
     def scan(self, suffix: str, *, stats: bool) -> Iterator[Listed]:
         """Yield names in the order of their bytes; one request for each thousand objects."""
         for page in self._pages():
-            found = [one for one in page if field(one, "Key", self.prefix).endswith(suffix)]
+            found = [one for one in page if self._checked(one).endswith(suffix)]
             for folder, objects in groupby(found, lambda one: self._folder_of(one["Key"])):
                 yield self._listed(folder, suffix, list(objects), stats=stats)
 
@@ -186,6 +187,8 @@ class S3Blobs(BlobStore):
         while True:
             ask = partial(self.bucket.ask, "list_objects_v2", Prefix=self.prefix, **more)
             answer = repeated(ask)
+            if not answer.keys() & _LISTING:  # it would pass for one of nothing
+                raise incomplete("listing", "contents", self.prefix)
             yield answer.get("Contents", [])
             token = answer.get("NextContinuationToken")
             if not answer.get("IsTruncated", token):
@@ -194,6 +197,12 @@ class S3Blobs(BlobStore):
                 raise incomplete("truncated listing", "continuation token of its own", self.prefix)
             seen.add(token)
             more = {"ContinuationToken": token}
+
+    def _checked(self, one: dict[str, Any]) -> str:
+        key: str = field(one, "Key", self.prefix)
+        if not key.startswith(self.prefix):
+            raise incomplete("listing", f"such key, but {key!r}", self.prefix)
+        return key
 
     def _folder_of(self, key: str) -> str:
         return key[len(self.prefix) : key.rfind("/") + 1]

@@ -178,9 +178,11 @@ class Bucket:
             if operation in _UPLOADING and self._has_checksums and may_mean_checksums(error):
                 error.add_note(f"{self.place}: {CHECKSUMS}")
             raise
-        except KeyError as error:  # which would pass for an item that is not there
+        # of which the first would pass for an item that is not there
+        except (LookupError, AttributeError, TypeError, ValueError) as error:
             raise BackendError(
-                f"{operation} at {self.place}: boto3 cannot go on without {error}",
+                f"{operation} at {self.place}: boto3 cannot go on "
+                f"({type(error).__name__}: {error})",
                 backend="s3",
                 operation=operation,
                 key=args.get("Key"),

@@ -48,7 +48,7 @@ def is_absence(error: ClientError) -> bool:
     """True if there is no such object; a missing bucket or upload is another matter."""
     if code_of(error) in ("NoSuchKey", "NotFound", "404"):
         return True
-    return status_of(error) == 404 and code_of(error) not in ("NoSuchBucket", "NoSuchUpload")
+    return status_of(error) == 404 and not code_of(error).startswith("NoSuch")
 
 
 def is_unchanged(error: ClientError) -> bool:
