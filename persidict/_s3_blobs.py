@@ -182,20 +182,22 @@ class S3Blobs(BlobStore):
                 yield self._listed(folder, suffix, list(objects), stats=stats)
 
     def _pages(self) -> Iterator[list[dict[str, Any]]]:
-        seen: set[str | None] = set()
+        seen: set[tuple[str, str | None]] = set()
         more: dict[str, str] = {}
         while True:
             ask = partial(self.bucket.ask, "list_objects_v2", Prefix=self.prefix, **more)
             answer = repeated(ask)
             if not answer.keys() & _LISTING:  # it would pass for one of nothing
                 raise incomplete("listing", "contents", self.prefix)
-            yield answer.get("Contents", [])
+            page = answer.get("Contents", [])
+            yield page
             token = answer.get("NextContinuationToken")
             if not answer.get("IsTruncated", token):
                 return
-            if not token or token in seen:  # what follows cannot be asked for
+            marks = {("token", token), *(("first", one.get("Key")) for one in page[:1])}
+            if not token or marks & seen:  # what follows cannot be asked for
                 raise incomplete("truncated listing", "continuation token of its own", self.prefix)
-            seen.add(token)
+            seen |= marks
             more = {"ContinuationToken": token}
 
     def _checked(self, one: dict[str, Any]) -> str:

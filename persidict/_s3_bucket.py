@@ -248,8 +248,7 @@ class Bucket:
             raise ValueError(f"bucket_name cannot be {self.name!r}: {error}") from error
         except BotoCoreError as error:
             raise BackendError(
-                f"the {self.place} cannot be opened: {without_login(str(error))} "
-                f"({advice(error)})",
+                f"the {self.place} cannot be opened: {without_login(str(error))} ({advice(error)})",
                 backend="s3",
                 operation="init",
             ) from error

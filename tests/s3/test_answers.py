@@ -46,7 +46,7 @@ from .answers import (
     without,
 )
 from .conftest import place_on
-from .proxy import Answer, AnswerAfter, DropAfter, Fault, FaultProxy, Request
+from .proxy import Answer, AnswerAfter, DropAfter, Fault, FaultProxy, Message, Request
 from .test_lost_answers import Line
 
 PART = 5 << 20  # the smallest that servers take
@@ -620,6 +620,23 @@ def test_listings_that_cannot_be_continued(line: Line, tokens: Any, act: Any) ->
     line.rival.update({f"k{n}": n for n in range(5)})
     always(line, Edited(tokens(f"<{TOKEN}.*</{TOKEN}")), "GET")
     with pytest.raises(BackendError, match="continuation token"):
+        act(d)
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("act", [len, list, lambda d: list(d.items()), lambda d: d.clear()])
+def test_listings_that_begin_anew(line: Line, act: Any) -> None:
+    d = line.open()
+    line.rival.update({f"k{n}": n for n in range(5)})
+    first: list[Message] = []
+
+    def edit(answer: Message) -> Message:
+        first.append(answer)
+        assert len(first) < 50
+        return with_xml(f"<{TOKEN}.*</{TOKEN}", f"<{TOKEN}{len(first)}</{TOKEN}")(first[0])
+
+    line.proxy.decide = lambda request: Edited(edit) if "list-type" in request.path else None
+    with pytest.raises(BackendError, match="continuation"):
         act(d)
 
 
