@@ -245,7 +245,12 @@ class Bucket:
             elif status_of(error) != 403:
                 raise
         except ParamValidationError as error:
-            raise ValueError(f"bucket_name cannot be {self.name!r}: {error}") from error
+            if "bucket name" not in str(error):
+                raise ValueError(f"the {self.place} cannot be asked: {error}") from error
+            raise ValueError(
+                f"bucket_name cannot be {self.name!r}: it is the name or the ARN of a bucket, "
+                "root_prefix is the place in it; persidict_dask.open_store() takes a URL"
+            ) from error
         except BotoCoreError as error:
             raise BackendError(
                 f"the {self.place} cannot be opened: {without_login(str(error))} ({advice(error)})",

@@ -6,6 +6,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
@@ -119,7 +120,7 @@ def _modules(named: Iterable[str | ModuleType], own: str | None) -> tuple[str, .
 def _check_function(function: Any) -> None:
     if isinstance(function, PersistedFunction):
         raise TypeError(f"{function!r} is persisted already")
-    if isinstance(function, (staticmethod, classmethod)):
+    if isinstance(function, (staticmethod, classmethod, property, cached_property)):
         raise TypeError(f"put @{type(function).__name__} above @persist, not below it")
     if inspect.isclass(function) or not callable(function):
         raise TypeError(f"persist decorates functions, not {function!r}")
