@@ -153,6 +153,7 @@ class PickleCodec(Codec):
         return _unpickled(_decompressed(data))
 
 
+_UNKNOWN = object()
 _ARRAYS = ("ndarray", "matrix", "memmap")
 
 
@@ -166,11 +167,11 @@ class _PlainPickler(pickle.Pickler):
     To the byte, but for the batches that large dicts, lists and sets are cut into.
     """
 
-    def __init__(self, file: Any) -> None:
-        super().__init__(file)
-        self._reducer = current_reducer()
+    _reducer: Any = _UNKNOWN  # numbers and texts do without it
 
     def reducer_override(self, obj: Any) -> Any:
+        if self._reducer is _UNKNOWN:
+            self._reducer = current_reducer()
         numpy = sys.modules.get("numpy")
         # without defaults, this would fail while another thread is still importing numpy
         if numpy is not None and any(type(obj) is getattr(numpy, n, None) for n in _ARRAYS):

@@ -6,7 +6,7 @@ import errno
 import os
 import stat as stat_modes
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from stat import S_ISREG
 
@@ -29,7 +29,7 @@ from persidict._temporary import (
     new_temporary,
     remove_interrupted,
 )
-from persidict._windows import open_for_reading, open_into
+from persidict._windows import open_for_reading, open_new
 from persidict._words import Item, Stat
 from persidict.exceptions import BackendError
 from persidict.jokers_and_status_flags import VALUE_NOT_RETRIEVED, ETagIfExists, ETagValue
@@ -37,9 +37,6 @@ from persidict.jokers_and_status_flags import VALUE_NOT_RETRIEVED, ETagIfExists,
 _MOST_FOLDERS = 1000  # rounds against others who keep removing the folder as empty
 _COARSEST = 2_000_000_000  # nanoseconds; the times of FAT
 _TAKES_DESCRIPTORS = os.utime in os.supports_fd
-_NEW_FILE = (
-    os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-)
 
 
 class ChangedInPlace(Exception):  # noqa: N818  # a signal, not an error
@@ -290,18 +287,21 @@ def write_temp(folder: str, data: Buffer, *, durable: bool) -> tuple[Temporary, 
     return temp, written
 
 
-def _open_temp(temp: str, folder: str, fds: list[int]) -> set[str]:
-    """Create a temporary file, and missing folders; return the folders that were changed, too.
+def _open_temp(temp: str, folder: str, fds: list[int]) -> Iterable[str]:
+    """Create a temporary file, and missing folders; return the folders that were changed, too."""
+    try:
+        open_new(temp, fds)
+    except FileNotFoundError:
+        return _open_in_new_folder(temp, folder, fds)
+    return ()
 
-    The umask decides the modes.
-    """
+
+def _open_in_new_folder(temp: str, folder: str, fds: list[int]) -> set[str]:
     changed: set[str] = set()
     for _ in range(_MOST_FOLDERS):
-        try:
-            open_into(fds, temp, _NEW_FILE)
-        except FileNotFoundError:
-            _make_folder(folder, changed)
-        else:
+        _make_folder(folder, changed)
+        with suppress(FileNotFoundError):
+            open_new(temp, fds)
             return changed
     raise FileNotFoundError(errno.ENOENT, "the folder keeps disappearing", folder)
 
@@ -399,7 +399,7 @@ def sync_directory(folder: str) -> None:
     fds: list[int] = []
     with suppress(OSError):
         try:
-            open_into(fds, folder, os.O_RDONLY)
+            open_for_reading(folder, fds)
             os.fsync(fds[0])
         finally:
             for fd in fds:  # with no call in between

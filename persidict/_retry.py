@@ -49,14 +49,15 @@ def is_transient(error: OSError) -> bool:
 
 def retried(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Return what `call` returns; repeat it while it fails with a transient `OSError`."""
-    for retry_index in range(ATTEMPTS - 1):
+    failures = 0
+    while True:
         try:
             return call(*args, **kwargs)
         except OSError as error:
-            if not is_transient(error):
+            failures += 1
+            if failures == ATTEMPTS or not is_transient(error):
                 raise
-        pause(retry_index)
-    return call(*args, **kwargs)
+        pause(failures - 1)
 
 
 def reopened(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -28,8 +28,9 @@ if hasattr(os, "register_at_fork"):
 
 def new_temporary(folder: str) -> Temporary:
     """Return the path of a temporary file to be made in a folder, and remember it."""
-    path = Temporary(f"{folder}{os.sep}{TEMP_PREFIX}{new_token()}")
-    _remembered[str(path)] = weakref.ref(path)
+    name = f"{folder}{os.sep}{TEMP_PREFIX}{new_token()}"
+    path = Temporary(name)
+    _remembered[name] = weakref.ref(path)
     return path
 
 

@@ -9,6 +9,10 @@ _LONG_UNC = "\\\\?\\UNC\\"
 _FOR_READING = (
     os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY")),
 )
+_FOR_WRITING = (
+    os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0),
+)
+_MODE = (0o666,)
 
 
 def add_long_path_prefix(path: str) -> str:
@@ -36,9 +40,12 @@ def open_for_reading(path: str, fds: list[int]) -> None:
         fds.extend(map(os.open, (path,), _FOR_READING))
 
 
-def open_into(fds: list[int], path: str, flags: int) -> None:
-    """Open a file and add its descriptor, with no moment in between for an interrupt to lose it."""
-    fds.extend(map(os.open, (path,), (flags,), (0o666,)))
+def open_new(path: str, fds: list[int]) -> None:
+    """Make a file and add its descriptor, with no moment in between for an interrupt to lose it.
+
+    The umask decides the modes.
+    """
+    fds.extend(map(os.open, (path,), _FOR_WRITING, _MODE))
 
 
 def _open_shared(path: str) -> int:

@@ -19,8 +19,7 @@ def new_token() -> str:
 
     Below 60 bytes, where file systems keep the target of a symbolic link in its inode.
     """
-    identity, interpreter = _identity(os.getpid())
-    return f"{identity}-{interpreter}{next(_counter):x}"
+    return f"{_identity(os.getpid())}{next(_counter):x}"
 
 
 def is_gone(token: str) -> bool:
@@ -48,11 +47,11 @@ def _parts(token: str) -> tuple[str, int, str]:
 
 
 @cache
-def _identity(pid: int) -> tuple[str, str]:
-    """Return what names the process, and what tells apart the interpreters in it."""
+def _identity(pid: int) -> str:
+    """Return what all tokens of an interpreter in this process begin with."""
     # by the number of the process: a child that was forked is another process
     _, _, start = _state_of(pid) or ("", 0, _UNKNOWN)
-    return f"{_host()}-{pid}-{start}", os.urandom(4).hex()
+    return f"{_host()}-{pid}-{start}-{os.urandom(4).hex()}"
 
 
 @cache
