@@ -46,11 +46,14 @@ class FileSystem(NamedTuple):
     """True if a file that another machine has made is seen at once; else absence is checked."""
     real_inodes: bool
     """True if files have numbers of their own, which then are a part of their etags."""
-    is_fuse: bool = False
-    """True if a program serves it, which may know files by nothing but their names."""
     hard_links: bool | None = None
     """`None` if that cannot be found out, as in a folder that cannot be written."""
     symbolic_links: bool | None = None
+
+    @property
+    def is_fuse(self) -> bool:
+        """True if a program serves it, which may know files by nothing but their names."""
+        return self.kind.startswith("fuse.") or self.kind == "fuse"
 
     @property
     def oddities(self) -> str:
@@ -110,7 +113,6 @@ def _probed(folder: str, device: int) -> FileSystem:
         kind,
         exact_names=kind in _EXACT.split(),
         real_inodes=_has_inodes(kind, options),
-        is_fuse=kind.partition(".")[0] == "fuse",
     )
     if probed.exact_names and probed.real_inodes:
         ordinary.add(device)
