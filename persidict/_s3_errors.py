@@ -72,9 +72,11 @@ def is_throttled(error: ClientError) -> bool:
 
 
 def is_unknown(error: ClientError) -> bool:
-    """True if the server failed on its way: it may have done what was asked, or not."""
-    failed = status_of(error) >= 500 or status_of(error) == 408
-    return failed or code_of(error) in ("InternalError", "RequestTimeout")
+    """True if the server has said neither yes nor no: it may have done what was asked."""
+    if code_of(error) in ("PermanentRedirect", "TemporaryRedirect"):
+        return False
+    is_no = 400 <= status_of(error) < 500 and status_of(error) != 408
+    return not is_no or code_of(error) in ("InternalError", "RequestTimeout")
 
 
 def may_mean_checksums(error: Exception) -> bool:

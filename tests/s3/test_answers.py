@@ -411,6 +411,18 @@ def test_what_was_refused_and_done_is_known_as_ones_own(line: Line, refusal: Any
     assert line.rival["k"] == 2
 
 
+@pytest.mark.parametrize("status", [302, 304])
+def test_an_answer_that_is_neither_yes_nor_no(line: Line, status: int) -> None:
+    d = line.open()
+    d["k"] = 1
+    line.fails("PUT", AnswerAfter(status, ""))
+    assert d.transform_item("k", transformer=plus_one).new_value == 2
+    line.fails("PUT", AnswerAfter(status, ""), then=lambda: line.rival.__setitem__("k", 10))
+    with pytest.raises(OutcomeUnknownError):
+        d.transform_item("k", transformer=plus_one)
+    assert line.rival["k"] == 10
+
+
 # -- what is no answer to the question ----------------------------------------------------------
 
 
