@@ -449,6 +449,26 @@ def test_another_thing_that_is_missing_is_no_absent_item(line: Line, code: str) 
         d.get("k", DEFAULT)
 
 
+@pytest.mark.parametrize(
+    "body", [b"default backend - 404", b"<html><body>Not Found</body></html>", b""]
+)
+def test_a_page_that_is_missing_is_no_absent_item(line: Line, body: bytes) -> None:
+    """A balancer that does not find its server says so; a server that says nothing else is one."""
+    d = line.open()
+    line.rival["k"] = 1
+
+    def edit(answer: Message) -> Message:
+        plain = without("x-amz-checksum-crc32")(with_body(answer, body))
+        return plain._replace(lines=[b"HTTP/1.1 404 Not Found\r\n", *plain.lines[1:]])
+
+    always(line, Edited(edit), "GET")
+    if body:
+        with pytest.raises(ClientError, match="GetObject"):
+            d.get("k", DEFAULT)
+    else:
+        assert d.get("k", DEFAULT) == DEFAULT
+
+
 @pytest.mark.parametrize("body", [b"", b"<html><body>Welcome</body></html>"])
 @pytest.mark.parametrize("act", [len, list, lambda d: list(d.items()), lambda d: d.clear()])
 def test_what_is_no_listing_is_no_empty_one(line: Line, body: bytes, act: Any) -> None:
