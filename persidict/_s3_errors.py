@@ -46,9 +46,18 @@ def was_resent(error: ClientError) -> bool:
 
 def is_absence(error: ClientError) -> bool:
     """True if there is no such object; a missing bucket or upload is another matter."""
-    if code_of(error) in ("NoSuchKey", "NotFound", "404"):
+    code = code_of(error)
+    if code in ("NoSuchKey", "NotFound"):
         return True
-    return status_of(error) == 404 and not code_of(error).startswith("NoSuch")
+    if code != "404" and (status_of(error) != 404 or code.startswith("NoSuch")):
+        return False
+    # what comes in a page is said by another than S3
+    return error.operation_name != "GetObject" or not _has_body(error)
+
+
+def _has_body(error: ClientError) -> bool:
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
 def is_unchanged(error: ClientError) -> bool:
@@ -72,9 +81,11 @@ def is_throttled(error: ClientError) -> bool:
 
 
 def is_unknown(error: ClientError) -> bool:
-    """True if the server failed on its way: it may have done what was asked, or not."""
-    failed = status_of(error) >= 500 or status_of(error) == 408
-    return failed or code_of(error) in ("InternalError", "RequestTimeout")
+    """True if the server has said neither yes nor no: it may have done what was asked."""
+    if code_of(error) in ("PermanentRedirect", "TemporaryRedirect"):
+        return False
+    is_no = 400 <= status_of(error) < 500 and status_of(error) != 408
+    return not is_no or code_of(error) in ("InternalError", "RequestTimeout")
 
 
 def may_mean_checksums(error: Exception) -> bool:

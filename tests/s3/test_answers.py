@@ -411,6 +411,18 @@ def test_what_was_refused_and_done_is_known_as_ones_own(line: Line, refusal: Any
     assert line.rival["k"] == 2
 
 
+@pytest.mark.parametrize("status", [302, 304])
+def test_an_answer_that_is_neither_yes_nor_no(line: Line, status: int) -> None:
+    d = line.open()
+    d["k"] = 1
+    line.fails("PUT", AnswerAfter(status, ""))
+    assert d.transform_item("k", transformer=plus_one).new_value == 2
+    line.fails("PUT", AnswerAfter(status, ""), then=lambda: line.rival.__setitem__("k", 10))
+    with pytest.raises(OutcomeUnknownError):
+        d.transform_item("k", transformer=plus_one)
+    assert line.rival["k"] == 10
+
+
 # -- what is no answer to the question ----------------------------------------------------------
 
 
@@ -435,6 +447,26 @@ def test_another_thing_that_is_missing_is_no_absent_item(line: Line, code: str) 
     always(line, Answer(404, code), "GET")
     with pytest.raises(ClientError, match=code):
         d.get("k", DEFAULT)
+
+
+@pytest.mark.parametrize(
+    "body", [b"default backend - 404", b"<html><body>Not Found</body></html>", b""]
+)
+def test_a_page_that_is_missing_is_no_absent_item(line: Line, body: bytes) -> None:
+    """A balancer that does not find its server says so; a server that says nothing else is one."""
+    d = line.open()
+    line.rival["k"] = 1
+
+    def edit(answer: Message) -> Message:
+        plain = without("x-amz-checksum-crc32")(with_body(answer, body))
+        return plain._replace(lines=[b"HTTP/1.1 404 Not Found\r\n", *plain.lines[1:]])
+
+    always(line, Edited(edit), "GET")
+    if body:
+        with pytest.raises(ClientError, match="GetObject"):
+            d.get("k", DEFAULT)
+    else:
+        assert d.get("k", DEFAULT) == DEFAULT
 
 
 @pytest.mark.parametrize("body", [b"", b"<html><body>Welcome</body></html>"])
