@@ -28,6 +28,7 @@ from persidict._fences import (
 )
 from persidict._file_system import file_system_at, folder_of
 from persidict._retry import retried
+from persidict._temporary import forget
 from persidict.exceptions import BackendError, LockTimeoutError, OutcomeUnknownError
 from persidict.owners import is_gone, is_local, is_token
 
@@ -99,7 +100,7 @@ def removed(path: str, lock: str, timeout: float, is_wanted: Callable[[], bool])
 
     Costs two system calls more than `locked`.
     """
-    own = new_fence_path(lock)
+    own, way = new_fence_path(lock), ""
     try:
         way = new_fence(own)
 
@@ -110,6 +111,8 @@ def removed(path: str, lock: str, timeout: float, is_wanted: Callable[[], bool])
     finally:
         with suppress(OSError):
             cut_off(own)
+        if not way:
+            forget(own)  # where nothing can be made, there is nothing to remove later
 
 
 @lru_cache(maxsize=16384)
