@@ -80,7 +80,7 @@ def locked(path: str, timeout: float, act: Callable[[str], T], fence: str = "") 
     try:
         _threads[token] = get_ident()  # known before it is made
         holder = _acquired(path, token, timeout)
-        result = act(fence) if holder == token else _nested(fence, fence_of(path, holder), act)
+        result = act(fence) if holder == token else _nested(path, holder, fence, act)
     finally:
         try:
             is_free = _released(path, token)
@@ -161,10 +161,13 @@ def _acquired(path: str, token: str, timeout: float) -> str:
     return token if retried(_placed, path, token) else _waited(path, token, timeout)
 
 
-def _nested(own: str, outer: str, act: Callable[[str], T]) -> T:
+def _nested(path: str, holder: str, own: str, act: Callable[[str], T]) -> T:
     """Act in the middle of an operation of this thread, which has to begin anew by that."""
+    outer = fence_of(path, holder)
     take_over(own, outer)
     try:
+        if holder_of(path) != holder:  # another host had removed the fence, and it is back
+            raise Overtaken
         return act(outer)
     finally:
         cut_off(outer)
