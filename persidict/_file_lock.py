@@ -29,6 +29,7 @@ from persidict._fences import (
 )
 from persidict._file_system import file_system_at, folder_of
 from persidict._retry import retried
+from persidict._temporary import forget
 from persidict.exceptions import BackendError, OutcomeUnknownError
 from persidict.owners import is_gone, is_local, is_token
 
@@ -80,7 +81,7 @@ def locked(path: str, timeout: float, act: Callable[[str], T], fence: str = "") 
     try:
         _threads[token] = get_ident()  # known before it is made
         holder = _acquired(path, token, timeout)
-        result = act(fence) if holder == token else _nested(fence, fence_of(path, holder), act)
+        result = act(fence) if holder == token else _nested(path, holder, fence, act)
     finally:
         try:
             # a child that was forked inside leaves it to its parent
@@ -101,7 +102,7 @@ def removed(path: str, lock: str, timeout: float, is_wanted: Callable[[], bool])
 
     Costs two system calls more than `locked`.
     """
-    own = new_fence_path(lock)
+    own, way = new_fence_path(lock), ""
     try:
         way = new_fence(own)
 
@@ -112,6 +113,8 @@ def removed(path: str, lock: str, timeout: float, is_wanted: Callable[[], bool])
     finally:
         with suppress(OSError):
             cut_off(own)
+        if not way:
+            forget(own)  # where nothing can be made, there is nothing to remove later
 
 
 @lru_cache(maxsize=16384)
@@ -160,10 +163,13 @@ def _acquired(path: str, token: str, timeout: float) -> str:
     return token if retried(_placed, path, token) else _waited(path, token, timeout)
 
 
-def _nested(own: str, outer: str, act: Callable[[str], T]) -> T:
+def _nested(path: str, holder: str, own: str, act: Callable[[str], T]) -> T:
     """Act in the middle of an operation of this thread, which has to begin anew by that."""
+    outer = fence_of(path, holder)
     take_over(own, outer)
     try:
+        if holder_of(path) != holder:  # another host had removed the fence, and it is back
+            raise Overtaken
         return act(outer)
     finally:
         cut_off(outer)

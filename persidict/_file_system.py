@@ -76,7 +76,10 @@ _works: dict[tuple[str, int], bool] = {}  # by trial and device
 
 def file_system_of(found: os.stat_result, path: str) -> FileSystem:
     """Return the file system of a file that was looked at."""
-    return _known.get(found.st_dev) or _probed(folder_of(path), found.st_dev)
+    try:
+        return _known.get(found.st_dev) or _probed(folder_of(path), found.st_dev)
+    except ABSENT:  # it has been removed since
+        return file_system_at(folder_of(path))
 
 
 @lru_cache(maxsize=16384)
@@ -85,10 +88,9 @@ def file_system_at(folder: str) -> FileSystem:
     while True:
         try:
             device = os.stat(folder).st_dev
+            return _known.get(device) or _probed(folder, device)
         except ABSENT:
             folder = os.path.dirname(folder)
-        else:
-            return _known.get(device) or _probed(folder, device)
 
 
 def with_links(folder: str) -> FileSystem:
@@ -129,19 +131,27 @@ def _has_inodes(kind: str, options: str) -> bool:
 
 
 def _mount_of(folder: str) -> tuple[str, str]:
-    """Return kind and options of the mount that a folder is in; nothing if it is not told."""
-    try:
-        fd = os.open(folder, os.O_DIRECTORY | os.O_PATH)
-        try:
-            with open(f"/proc/self/fdinfo/{fd}") as file:
-                number = file.read().partition("mnt_id:")[2].split()[0]
-        finally:
-            os.close(fd)
-        with open("/proc/self/mountinfo", errors="replace") as file:
-            lines = (line.split() for line in file)
-            fields = next(fields for fields in lines if fields[0] == number)
-    except (OSError, AttributeError, IndexError, StopIteration):
+    """Return kind and options of the mount that a folder is in; nothing if it is not told.
+
+    A failure that may pass, as without a free descriptor, is an error: the answer is kept.
+    """
+    if not hasattr(os, "O_PATH"):
         return _kind_of_system_disk(folder), ""
+    fd = retried(os.open, folder, os.O_DIRECTORY | os.O_PATH)
+    try:
+        return _mount_behind(fd)
+    except (*ABSENT, PermissionError, IndexError, StopIteration):
+        return "", ""
+    finally:
+        os.close(fd)
+
+
+def _mount_behind(fd: int) -> tuple[str, str]:
+    with open(f"/proc/self/fdinfo/{fd}") as file:
+        number = file.read().partition("mnt_id:")[2].split()[0]
+    with open("/proc/self/mountinfo", errors="replace") as file:
+        lines = (line.split() for line in file)
+        fields = next(fields for fields in lines if fields[0] == number)
     kind, _, options = fields[fields.index("-") + 1 :][:3]
     return kind, options
 

@@ -42,6 +42,7 @@ from persidict.shown import without_login
 
 _log = logging.getLogger("persidict.s3")
 _CONNECTIONS = 32  # for the threads of several users of one client
+_NO_ANSWER = (401, 403, 405, 501)  # to HeadBucket: not allowed, or not known
 _TRUSTED_FOR = 30.0  # seconds for which an answer from the bucket proves that it exists
 _ROUNDS = 30  # of making a bucket that others are making or removing, a second or two each
 _LONGEST_PAUSE = 5  # retries after which pauses grow no more
@@ -242,7 +243,7 @@ class Bucket:
         except ClientError as error:
             if status_of(error) == 404 or code_of(error) in ("404", "NoSuchBucket"):
                 self._make(error)
-            elif status_of(error) != 403:
+            elif status_of(error) not in _NO_ANSWER:
                 raise
         except ParamValidationError as error:
             if "bucket name" not in str(error):
@@ -293,7 +294,7 @@ class Bucket:
             except ClientError as error:
                 if status_of(error) == 404:
                     error.add_note(f"{self.place}: {MISSING_BUCKET}")
-                if status_of(error) not in (401, 403):
+                if status_of(error) not in _NO_ANSWER:
                     raise
                 self._seen = time.monotonic()
 

@@ -44,6 +44,18 @@ def condition_of(guard: Guard) -> dict[str, str] | None:
     return {"IfMatch": expected} if isinstance(expected, str) and is_strong(expected) else None
 
 
+def decided(act: Callable[[], T]) -> T:
+    """Return what `act` returns; ask again while the server would not decide a race."""
+    for attempt in range(_ATTEMPTS - 1):
+        try:
+            return act()
+        except ClientError as error:
+            if not is_undecided(error):
+                raise
+        pause(min(attempt, _LONGEST_PAUSE))
+    return act()
+
+
 class Change:
     """One guarded write or removal of an object.
 

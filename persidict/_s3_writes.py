@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from io import BytesIO
 from typing import Any, NamedTuple
 
 from persidict._buffers import Buffer
 from persidict._s3_attempts import Met, met_in, noted
 from persidict._s3_bucket import Bucket, field, stat_of
-from persidict._s3_changes import Change, condition_of, look
+from persidict._s3_changes import Change, condition_of, decided, look
 from persidict._words import Guard, Stat, etag_of
 from persidict.io_retry import repeated
 
@@ -58,6 +59,10 @@ def write(upload: Upload) -> Stat:
 
     If the answer is lost, an object with our bytes counts as written.
     """
+    return decided(partial(_written, upload))
+
+
+def _written(upload: Upload) -> Stat:
     with noted() as met:
         try:
             return upload.send({}, {})

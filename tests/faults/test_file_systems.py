@@ -389,6 +389,42 @@ def test_the_disk_of_a_system_that_names_no_kinds_is_local(tmp_path, monkeypatch
     assert kind in _file_system._EXACT.split()
 
 
+@pytest.fixture
+def unknown(tmp_path, monkeypatch):
+    """A folder whose file system has not been looked at."""
+    for name in ("_known", "_works"):
+        monkeypatch.setattr(_file_system, name, {})
+    monkeypatch.setattr(_file_system, "ordinary", set())
+    _file_system.file_system_at.cache_clear()
+    return tmp_path / "d"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO], ids=errno.errorcode.get)
+def test_a_look_at_a_file_system_that_fails_is_not_kept_in_mind(unknown, monkeypatch, number):
+    """Else etags, and the kind of locks, would be others in this process than everywhere."""
+    with monkeypatch.context() as patch:
+        refusing(patch, "open", number=number)
+        with pytest.raises(OSError, match=os.strerror(number)):
+            _file_system.file_system_at(str(unknown))
+    assert _file_system.file_system_at(str(unknown)).kind
+
+
+def test_a_folder_that_vanishes_while_it_is_looked_at_is_like_the_one_above(unknown, monkeypatch):
+    unknown.mkdir()
+    found, open_ = os.stat(unknown), os.open
+
+    def vanish(path, *args):
+        if path == str(unknown) and unknown.exists():
+            unknown.rmdir()
+        return open_(path, *args)
+
+    monkeypatch.setattr(os, "open", vanish)
+    assert _file_system.file_system_at(str(unknown)).kind
+    unknown.mkdir()
+    _file_system._known.clear()
+    assert _file_system.file_system_of(found, str(unknown / "a")).kind
+
+
 # -- versions that look the same ------------------------------------------------------------------
 
 STEP = 2_000_000_000

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from persidict import FileDirDict, SafeStrTuple
+from persidict import FileDirDict, SafeStrTuple, _temporary
 
 
 class Colour(str, enum.Enum):  # noqa: UP042  # whose str() is not its value
@@ -144,6 +144,26 @@ def test_a_temporary_file_that_could_not_be_removed_goes_with_the_next_write(tmp
     assert len(os.listdir(tmp_path)) == 2
     d["a"] = 2
     assert os.listdir(tmp_path) == ["a_btax.pkl"]
+
+
+def test_what_was_never_made_in_a_folder_that_is_read_only_is_not_remembered(tmp_path, monkeypatch):
+    d, known = FileDirDict(base_dir=tmp_path), dict(_temporary._remembered)
+
+    def refuse(*_):
+        raise OSError(errno.EROFS, "read-only")
+
+    d["a"], open_ = 1, os.open
+
+    def reading(path, flags, *args):
+        return (refuse if flags & os.O_CREAT else open_)(path, flags, *args)
+
+    monkeypatch.setattr(os, "open", reading)
+    for name in ("symlink", "mkdir", "unlink"):
+        monkeypatch.setattr(os, name, refuse)
+    for change in (lambda: d.discard("a"), lambda: d.__setitem__("a", 2)):
+        with pytest.raises(OSError, match="read-only"):
+            change()
+    assert _temporary._remembered == known
 
 
 def test_new_folders_are_named_durably(tmp_path, monkeypatch):

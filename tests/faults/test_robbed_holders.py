@@ -76,6 +76,40 @@ def test_a_lock_is_given_back_by_its_holder_alone(tmp_path):
     os.unlink(lock)
 
 
+def test_a_nested_operation_does_not_act_for_a_holder_that_was_robbed(tmp_path, monkeypatch):
+    """It was stopped while it took the fence over, and another host has the lock by now."""
+    d = folder_dict(tmp_path)
+    d["a"], replace, rename = 0, os.replace, os.rename
+    lock, theirs = file_lock.lock_path(d._store.where("a_btax.pkl")), "ffffffffffff-1-1-1"
+    seen = []
+
+    def stopped(source, target):
+        monkeypatch.setattr(os, "rename", rename)
+        os.unlink(lock)
+        os.symlink(theirs, lock)
+        rename(source, target)
+
+    def look(source, target):
+        seen.append(file_lock.holder_of(lock))
+        replace(source, target)
+
+    def let_go(_seconds):
+        if file_lock.holder_of(lock) == theirs:
+            os.unlink(lock)
+
+    def interrupted(source, target):
+        monkeypatch.setattr(os, "replace", look)
+        monkeypatch.setattr(os, "rename", stopped)
+        d["a"] = 1
+        look(source, target)
+
+    monkeypatch.setattr(file_lock.time, "sleep", let_go)
+    monkeypatch.setattr(os, "replace", interrupted)
+    d.transform_item("a", transformer=lambda value: value + 10)
+    assert theirs not in seen[:1]
+    assert d["a"] == 11
+
+
 def test_what_changed_nothing_may_lose_its_lock(tmp_path):
     lock = str(tmp_path / "lock")
     assert file_lock.locked(lock, 1, lambda _: os.unlink(lock)) is None

@@ -304,6 +304,14 @@ def test_undecided_is_asked_again(line: Line, method: str, times: int) -> None:
         assert d.pop("k") == 1
 
 
+@pytest.mark.parametrize("code", ["ConditionalRequestConflict", "OperationAborted"])
+def test_undecided_is_asked_again_without_a_guard(line: Line, code: str) -> None:
+    d = line.open()
+    line.fails("PUT", *[Answer(409, code)] * 3)
+    d["k"] = 1
+    assert d["k"] == 1
+
+
 @pytest.mark.parametrize("fault", LOST, ids=NAMES)
 def test_undecided_after_a_lost_answer(line: Line, fault: Fault) -> None:
     """The SDK repeats what was lost, and reports only the 409 to that."""

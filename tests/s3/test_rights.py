@@ -325,6 +325,19 @@ def test_a_bucket_that_cannot_be_asked_for_does_not_come_and_go(
         clock[0] += 100
 
 
+@pytest.mark.parametrize("status", [401, 405, 501])
+def test_a_server_that_does_not_answer_for_buckets_is_used(
+    limited: Place, proxy: FaultProxy, status: int
+) -> None:
+    """It does not know HeadBucket, or lets nobody ask."""
+    proxy.decide = lambda request: (
+        Answer(status, "No") if right_of(request) == "HeadBucket" else None
+    )
+    d = limited.basic()
+    assert "new" not in d
+    assert d.get("k") == 1
+
+
 ARNS = {
     "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/mine/a/b": (
         "arn:aws:s3:eu-west-1:123456789012:accesspoint/mine", "a/b"),
