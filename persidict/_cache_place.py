@@ -19,7 +19,10 @@ def folder_for(base_dir: str, place: str) -> str:
     The note that says whose it is lies beside the folder, or in it if nothing can be written
     there. Names of keys have no "@".
     """
-    for beside in (f"{base_dir}@", os.path.join(base_dir, "@")):
+    folder = os.path.realpath(base_dir)  # links are other ways to the same one
+    notes = (f"{folder}@", os.path.join(folder, "@"))
+    # a note that is there counts, also for those who could write one beside the folder
+    for beside in sorted(notes, key=lambda each: not os.path.exists(f"{each}place")):
         try:
             owner = _first_of(f"{beside}place", place)
         except (OSError, BackendError):

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from threading import Thread, get_ident
 from typing import TypeVar
 
+from persidict import _lock_errors
 from persidict._fences import (
     NO_ROOM,
     Overtaken,
@@ -29,7 +30,7 @@ from persidict._fences import (
 from persidict._file_system import file_system_at, folder_of
 from persidict._retry import retried
 from persidict._temporary import forget
-from persidict.exceptions import BackendError, LockTimeoutError, OutcomeUnknownError
+from persidict.exceptions import BackendError, OutcomeUnknownError
 from persidict.owners import is_gone, is_local, is_token
 
 T = TypeVar("T")
@@ -83,7 +84,8 @@ def locked(path: str, timeout: float, act: Callable[[str], T], fence: str = "") 
         result = act(fence) if holder == token else _nested(path, holder, fence, act)
     finally:
         try:
-            is_free = _released(path, token)
+            # a child that was forked inside leaves it to its parent
+            is_free = token not in _threads or _released(path, token)
         except BaseException:  # an interrupt of the user, or no room on the stack
             _stuck[token] = path
             _free_stuck()
@@ -91,7 +93,7 @@ def locked(path: str, timeout: float, act: Callable[[str], T], fence: str = "") 
         finally:
             _threads.pop(token, None)
     if result and holder == token and not is_free:
-        raise _lost(path)
+        raise _lock_errors.lost(path)
     return result
 
 
@@ -151,7 +153,7 @@ def break_lock(path: str, dead: str, timeout: float) -> None:
 
     with suppress(Overtaken, OutcomeUnknownError):  # then another one breaks it
         if removed(path, lock_path(path, dead), timeout, is_wanted):
-            _log.info("took over the lock %s of %s, which is gone", path, dead)
+            _log.info("took over the lock %s of %r, which is gone", path, dead)
 
 
 def _acquired(path: str, token: str, timeout: float) -> str:
@@ -237,13 +239,13 @@ def _waited(path: str, token: str, timeout: float) -> str:
         if _threads.get(holder) == get_ident():  # or its own: the answer got lost
             return holder
         if holder[:1] == _UNNAMED and (path, get_ident()) in _making:
-            raise _interrupted(path)
+            raise _lock_errors.interrupted(path)
         if holder != before:
             since = now
         elif _is_dead(path, holder, now - since):
             break_lock(path, holder, deadline - now)
         if now > deadline:
-            raise _timed_out(path, holder, timeout)
+            raise _lock_errors.timed_out(path, holder, timeout)
         time.sleep(pause)
         if retried(_placed, path, token):
             return token
@@ -277,33 +279,6 @@ def _named_afresh(path: str) -> str:
     return holder_of(path)
 
 
-def _timed_out(path: str, holder: str, timeout: float) -> LockTimeoutError:
-    return LockTimeoutError(
-        f"{path} was held by others for {timeout:g} s, last by {holder!r} (host-pid-start-number). "
-        "A process that is stopped keeps its locks: let it go on or end it",
-        backend="filesystem",
-        operation="lock",
-    )
-
-
-def _interrupted(path: str) -> LockTimeoutError:
-    return LockTimeoutError(
-        f"{path} is about to be made by this thread, which a signal or a finalizer has interrupted "
-        "there; without symbolic links an operation on the same item is not possible then",
-        backend="filesystem",
-        operation="lock",
-    )
-
-
-def _lost(path: str) -> OutcomeUnknownError:
-    return OutcomeUnknownError(
-        f"the lock {path} was lost to another host, which had seen no sign of this process for "
-        f"{LEASE:g} s: the item was changed, and maybe changed once more since",
-        backend="filesystem",
-        operation="lock",
-    )
-
-
 def _placed(path: str, token: str) -> bool:
     if file_system_at(folder_of(path)).is_fuse:  # some remember for long where a link has led
         return _placed_as_file(path, token)
@@ -327,7 +302,7 @@ def _placed_as_file(path: str, token: str) -> bool:
     except OSError as error:
         if error.errno in _NO_PLACE | _NOT_ALLOWED:
             raise
-        raise _impossible(path, error) from error
+        raise _lock_errors.impossible(path, error) from error
     finally:
         _making.remove(making)
 
@@ -347,15 +322,6 @@ def _written(path: str, token: str) -> bool:
     return True
 
 
-def _impossible(path: str, error: OSError) -> BackendError:
-    return BackendError(
-        f"no lock can be made at {path}: {error}. With exact=False the dictionary compares and "
-        "then acts, and another writer can come between",
-        backend="filesystem",
-        operation="lock",
-    )
-
-
 def _named(path: str) -> str:
     try:
         return os.readlink(path)
@@ -364,11 +330,7 @@ def _named(path: str) -> str:
             raise
     found = os.lstat(path)
     if not stat.S_ISREG(found.st_mode):
-        raise BackendError(
-            f"{path} is where a lock belongs, and neither a link nor a file: move it away",
-            backend="filesystem",
-            operation="lock",
-        )
+        raise _lock_errors.no_lock(path)
     with open(path, "rb") as file:
         # without a token, its maker is about to write it, or has died: known by its time
         return os.fsdecode(file.read()) or f"{_UNNAMED}{found.st_mtime_ns}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -25,6 +27,7 @@ _WITHOUT_INODES = "vfat msdos exfat fuseblk fuse vboxsf prl_fs cifs smb3 davfs"
 _FUSE_WITH_INODES = """
 ceph ceph-fuse glusterfs juicefs lizardfs moosefs s3ql bindfs mergerfs gocryptfs fuse-overlayfs
 """
+_SYSTEM_DISKS = {"darwin": ("/System/Volumes/Data", "apfs"), "win32": ("$SystemDrive\\", "ntfs")}
 _SAYS_NOTHING = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE}
 )
@@ -131,12 +134,12 @@ def _mount_of(folder: str) -> tuple[str, str]:
     A failure that may pass, as without a free descriptor, is an error: the answer is kept.
     """
     if not hasattr(os, "O_PATH"):
-        return "", ""
+        return _kind_of_system_disk(folder), ""
     fd = retried(os.open, folder, os.O_DIRECTORY | os.O_PATH)
     try:
         return _mount_behind(fd)
     except (*ABSENT, PermissionError, IndexError, StopIteration):
-        return "", ""
+        return _kind_of_system_disk(folder), ""
     finally:
         os.close(fd)
 
@@ -149,6 +152,15 @@ def _mount_behind(fd: int) -> tuple[str, str]:
         fields = next(fields for fields in lines if fields[0] == number)
     kind, _, options = fields[fields.index("-") + 1 :][:3]
     return kind, options
+
+
+def _kind_of_system_disk(folder: str) -> str:
+    """Return what macOS and Windows themselves are on, a disk of the machine, if that is it."""
+    root, kind = _SYSTEM_DISKS.get(sys.platform, ("", ""))
+    with suppress(OSError):
+        if os.stat(os.path.expandvars(root)).st_dev == os.stat(folder).st_dev:
+            return kind
+    return ""
 
 
 def _links_work(folder: str, what: str, *, again: bool = False) -> bool | None:

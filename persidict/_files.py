@@ -29,7 +29,7 @@ from persidict._temporary import (
     new_temporary,
     remove_interrupted,
 )
-from persidict._windows import close_all, open_for_reading, open_into
+from persidict._windows import open_for_reading, open_into
 from persidict._words import Item, Stat
 from persidict.exceptions import BackendError
 from persidict.jokers_and_status_flags import VALUE_NOT_RETRIEVED, ETagIfExists, ETagValue
@@ -80,7 +80,8 @@ def _look_closely(path: str) -> os.stat_result | None:
     except PermissionError:  # it may be looked at all the same
         return os.stat(path)
     finally:
-        close_all(fds)
+        for fd in fds:  # with no call in between
+            os.close(fd)
 
 
 def _open(path: str, fds: list[int]) -> bool:
@@ -224,7 +225,8 @@ def _read_by_name(path: str, unless: ETagIfExists, before: os.stat_result) -> Bl
             raise
         item: Blob = change.args[0]
     finally:
-        close_all(fds)
+        for fd in fds:  # with no call in between
+            os.close(fd)
     _unchanged(_look_closely(path), found)
     return item
 
@@ -278,7 +280,8 @@ def write_temp(folder: str, data: Buffer, *, durable: bool) -> tuple[Temporary, 
                     sync_directory(above)
             written = os.fstat(fds[0])
         finally:
-            close_all(fds)
+            for fd in fds:  # with no call in between
+                os.close(fd)
     except BaseException:
         discard(temp)
         if not fds:
@@ -399,4 +402,5 @@ def sync_directory(folder: str) -> None:
             open_into(fds, folder, os.O_RDONLY)
             os.fsync(fds[0])
         finally:
-            close_all(fds)
+            for fd in fds:  # with no call in between
+                os.close(fd)

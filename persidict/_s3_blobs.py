@@ -35,6 +35,7 @@ _READ_AHEAD = 64 << 20  # bytes
 _ROUNDS = 100
 _ATTEMPTS = 12  # to remove what the server has failed to remove
 _NAMED = 10  # of those that are left
+_LISTING = {"Contents", "IsTruncated", "KeyCount", "Name"}  # of which each has some
 _PASSING = ("InternalError", "SlowDown", "ServiceUnavailable")
 
 
@@ -176,24 +177,34 @@ class S3Blobs(BlobStore):
     def scan(self, suffix: str, *, stats: bool) -> Iterator[Listed]:
         """Yield names in the order of their bytes; one request for each thousand objects."""
         for page in self._pages():
-            found = [one for one in page if field(one, "Key", self.prefix).endswith(suffix)]
+            found = [one for one in page if self._checked(one).endswith(suffix)]
             for folder, objects in groupby(found, lambda one: self._folder_of(one["Key"])):
                 yield self._listed(folder, suffix, list(objects), stats=stats)
 
     def _pages(self) -> Iterator[list[dict[str, Any]]]:
-        seen: set[str | None] = set()
+        seen: set[tuple[str, str | None]] = set()
         more: dict[str, str] = {}
         while True:
             ask = partial(self.bucket.ask, "list_objects_v2", Prefix=self.prefix, **more)
             answer = repeated(ask)
-            yield answer.get("Contents", [])
+            if not answer.keys() & _LISTING:  # it would pass for one of nothing
+                raise incomplete("listing", "contents", self.prefix)
+            page = answer.get("Contents", [])
+            yield page
             token = answer.get("NextContinuationToken")
             if not answer.get("IsTruncated", token):
                 return
-            if not token or token in seen:  # what follows cannot be asked for
+            marks = {("token", token), *(("first", one.get("Key")) for one in page[:1])}
+            if not token or marks & seen:  # what follows cannot be asked for
                 raise incomplete("truncated listing", "continuation token of its own", self.prefix)
-            seen.add(token)
+            seen |= marks
             more = {"ContinuationToken": token}
+
+    def _checked(self, one: dict[str, Any]) -> str:
+        key: str = field(one, "Key", self.prefix)
+        if not key.startswith(self.prefix):
+            raise incomplete("listing", f"such key, but {key!r}", self.prefix)
+        return key
 
     def _folder_of(self, key: str) -> str:
         return key[len(self.prefix) : key.rfind("/") + 1]

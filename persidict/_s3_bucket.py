@@ -25,6 +25,7 @@ from persidict._s3_credentials import Source, is_refused
 from persidict._s3_errors import (
     CHECKSUMS,
     MISSING_BUCKET,
+    REDIRECTED,
     advice,
     advise,
     code_of,
@@ -37,6 +38,7 @@ from persidict._words import Stat
 from persidict.exceptions import BackendError
 from persidict.io_retry import repeated
 from persidict.jokers_and_status_flags import ETagValue
+from persidict.shown import without_login
 
 _log = logging.getLogger("persidict.s3")
 _CONNECTIONS = 32  # for the threads of several users of one client
@@ -159,13 +161,14 @@ class Bucket:
     def location(self) -> str:
         """The URL, which for Amazon's buckets is the same from everywhere."""
         meta = self.client.meta
-        server = f"s3://{meta.partition}" if is_aws(self.endpoint) else self.endpoint
+        aws = is_aws(self.endpoint)
+        server = f"s3://{meta.partition}" if aws else without_login(self.endpoint)
         return f"{server}/{self.name}/"
 
     @property
     def place(self) -> str:
         """Name bucket and server, for messages."""
-        return f"bucket {self.name!r} at {self.endpoint}"
+        return f"bucket {self.name!r} at {without_login(self.endpoint)}"
 
     def ask(self, operation: str, **args: Any) -> Any:
         """Send a request; an error that users can do something about says what."""
@@ -178,9 +181,12 @@ class Bucket:
             if operation in _UPLOADING and self._has_checksums and may_mean_checksums(error):
                 error.add_note(f"{self.place}: {CHECKSUMS}")
             raise
-        except KeyError as error:  # which would pass for an item that is not there
+        # of which the first would pass for an item that is not there
+        except (LookupError, AttributeError, TypeError, ValueError, RecursionError) as error:
+            goes_round = isinstance(error, RecursionError)  # it follows redirections for ever
+            why = REDIRECTED if goes_round else f"{type(error).__name__}: {error}"
             raise BackendError(
-                f"{operation} at {self.place}: boto3 cannot go on without {error}",
+                f"{operation} at {self.place}: boto3 cannot go on ({why})",
                 backend="s3",
                 operation=operation,
                 key=args.get("Key"),
@@ -239,10 +245,15 @@ class Bucket:
             elif status_of(error) != 403:
                 raise
         except ParamValidationError as error:
-            raise ValueError(f"bucket_name cannot be {self.name!r}: {error}") from error
+            if "bucket name" not in str(error):
+                raise ValueError(f"the {self.place} cannot be asked: {error}") from error
+            raise ValueError(
+                f"bucket_name cannot be {self.name!r}: it is the name or the ARN of a bucket, "
+                "root_prefix is the place in it; persidict_dask.open_store() takes a URL"
+            ) from error
         except BotoCoreError as error:
             raise BackendError(
-                f"the {self.place} cannot be opened: {error} ({advice(error)})",
+                f"the {self.place} cannot be opened: {without_login(str(error))} ({advice(error)})",
                 backend="s3",
                 operation="init",
             ) from error

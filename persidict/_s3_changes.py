@@ -69,6 +69,7 @@ class Change:
         self._removes = removes
         self._name = uuid4().hex
         self._met: set[Met] = set()
+        self._requests = 0
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -94,7 +95,9 @@ class Change:
                 except Exception as error:  # whatever it is, it may come after a success
                     failure = error
             self._met |= met_in(met, failure)
-            if _is_final(failure, resent=self._is_open):
+            self._requests += len(met) or 1
+            # what was refused before may have been done all the same, and bears our name then
+            if _is_final(failure, resent=self._is_open) and (self._removes or self._requests == 1):
                 return None
             is_last = attempt == _ATTEMPTS - 1
             if not _is_undecided(failure) or (is_last and self._is_open):

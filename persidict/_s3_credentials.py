@@ -56,7 +56,10 @@ class Source:
     def of(cls, client: Any, session: Any) -> Self | None:
         """Return the source for a client that was made by this session of boto3."""
         try:  # names of boto3 that are not for others
-            return cls(client._request_signer, dict(session._session.instance_variables()))
+            maker = session._session
+            # the environment may name another profile later
+            variables = {"profile": maker.profile, **maker.instance_variables()}
+            return cls(client._request_signer, variables)
         except AttributeError as error:
             _log.info("credentials that are renewed elsewhere will not be seen: %s", error)
             return None
@@ -90,15 +93,16 @@ class Source:
             self._not_before = time.monotonic() + _AGAIN_AFTER
             self._providers = None  # these keep what they have read of the files
         if self._providers is None:
-            self._providers = self._new_providers()
+            self._providers = self._new_providers(method)
         return next((each.load() for each in self._providers if method == each.METHOD), None)
 
-    def _new_providers(self) -> list[Any]:
+    def _new_providers(self, method: str) -> list[Any]:
         from botocore.session import Session
 
         session = Session()
         for name, value in self._variables.items():
-            session.set_config_variable(name, value)
+            if name != "profile" or (value and method != "env"):  # it would leave variables out
+                session.set_config_variable(name, value)
         providers: list[Any] = session.get_component("credential_provider").providers
         return providers
 

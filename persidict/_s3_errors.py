@@ -48,7 +48,7 @@ def is_absence(error: ClientError) -> bool:
     """True if there is no such object; a missing bucket or upload is another matter."""
     if code_of(error) in ("NoSuchKey", "NotFound", "404"):
         return True
-    return status_of(error) == 404 and code_of(error) not in ("NoSuchBucket", "NoSuchUpload")
+    return status_of(error) == 404 and not code_of(error).startswith("NoSuch")
 
 
 def is_unchanged(error: ClientError) -> bool:
@@ -100,6 +100,7 @@ _CREDENTIALS = (
 )
 _REFUSED = f"the endpoint does not accept the credentials, or does not know them: {_CREDENTIALS}"
 MISSING_BUCKET = "the bucket does not exist there: check bucket_name, region and endpoint_url"
+REDIRECTED = "the server sends requests elsewhere: check http(s) in endpoint_url, and region"
 _REGION = "the bucket belongs to another region: give its name as region=..."
 _BY_CODE = {
     "InvalidAccessKeyId": _REFUSED,
@@ -111,7 +112,8 @@ _BY_CODE = {
     "AuthorizationHeaderMalformed": _REGION,
     "PermanentRedirect": _REGION,
     "IllegalLocationConstraintException": _REGION,
-    "301": _REGION,
+    "301": f"{_REGION}; or: {REDIRECTED}",
+    **dict.fromkeys(("302", "307", "308"), REDIRECTED),
     "AccessDenied": "these credentials may not do this: they need s3:ListBucket for the bucket, "
     "and s3:GetObject, s3:PutObject and s3:DeleteObject for what is in it",
 }

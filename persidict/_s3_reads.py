@@ -32,7 +32,7 @@ def read(bucket: Bucket, key: str, unless: ETagIfExists = ITEM_NOT_AVAILABLE) ->
         try:
             answer = bucket.ask("get_object", Key=key, **condition)
         except ClientError as error:
-            if is_unchanged(error):
+            if condition and is_unchanged(error):
                 return Item(VALUE_NOT_RETRIEVED, unchanged_stat(error, str(unless)))
             if is_absence(error):
                 return None

@@ -230,7 +230,11 @@ def _signed_name(strings: tuple[str, ...], digest_len: int, suffix: str) -> str:
 def _signed_part(part: str, digest_len: int) -> str:
     signed = sign_component(part, digest_len)
     if len(signed) >= SAFE_STRING_MAX_LENGTH:
-        raise ValueError(f"a component of a key is too long to be signed: {part!r}")
+        longest = SAFE_STRING_MAX_LENGTH - digest_len - 2
+        raise ValueError(
+            f"a component of a key has at most {longest} characters with "
+            f"digest_len={digest_len}, not {len(part)}: {part[:20]!r}..."
+        )
     return signed
 
 

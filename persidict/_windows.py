@@ -41,12 +41,6 @@ def open_into(fds: list[int], path: str, flags: int) -> None:
     fds.extend(map(os.open, (path,), (flags,), (0o666,)))
 
 
-def close_all(fds: list[int]) -> None:
-    """Close the descriptors."""
-    for fd in fds:
-        os.close(fd)
-
-
 def _open_shared(path: str) -> int:
     import ctypes
     import msvcrt

@@ -118,9 +118,11 @@ class FileDirDict(StoredDict[ValueType]):
         return dict(sorted(params.items()))
 
 
-# A scheme and a slash; or the scheme of a place that is certainly no folder. One letter is a drive.
+# A scheme and a slash; or the scheme of a place that is certainly no folder, also when the colon
+# was forgotten. One letter is a drive.
 _URL = re.compile(
-    r"[a-z][a-z0-9+.-]+:/|(abfss?|az|file|ftp|gc?s|hdfs|https?|memory|s3[an]?):", re.IGNORECASE
+    r"[a-z][a-z0-9+.-]+:/|(abfss?|az|file|ftp|gc?s|hdfs|https?|memory|s3[an]?)(:|//)",
+    re.IGNORECASE,
 )
 
 

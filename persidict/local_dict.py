@@ -105,7 +105,7 @@ class LocalBackend(NamedTuple):
         return self  # a copy of the parameters means the same data
 
     def __repr__(self) -> str:
-        return f"<LocalBackend {id(self.tree):#x} {'/'.join(self.prefix)}>"
+        return f"<LocalBackend {'/'.join((f'{id(self.tree):#x}', *self.prefix))}>"
 
 
 class LocalDict(ItemDict[ValueType]):

@@ -10,6 +10,7 @@ from hashlib import blake2b
 from itertools import count
 
 _TOKEN = re.compile(r"(\w+)-(\d{1,19})-(\w+)-\w+", re.ASCII).fullmatch
+_UNKNOWN = "0"  # for the start of a process which the system did not show
 _counter = count()  # tells apart what one process holds at the same time, in all its threads
 
 
@@ -50,7 +51,7 @@ def _parts(token: str) -> tuple[str, int, str]:
 def _identity(pid: int) -> tuple[str, str]:
     """Return what names the process, and what tells apart the interpreters in it."""
     # by the number of the process: a child that was forked is another process
-    _, _, start = _state_of(pid) or ("", 0, "0")
+    _, _, start = _state_of(pid) or ("", 0, _UNKNOWN)
     return f"{_host()}-{pid}-{start}", os.urandom(4).hex()
 
 
@@ -105,7 +106,7 @@ def _runs(pid: int, start: str) -> bool:
     state, threads, started = found
     # killed and not yet waited for; its other threads may still be inside of a last system call
     is_over = state in "ZX" and threads <= 1
-    return not is_over and started == start
+    return not is_over and start in (started, _UNKNOWN)
 
 
 def _state_of(pid: int) -> tuple[str, int, str] | None:

@@ -119,8 +119,8 @@ class PersiDict(
 
     def __getstate__(self) -> NoReturn:
         raise TypeError(
-            f"{type(self).__name__} cannot be pickled or deep-copied; send what get_params() "
-            "returns, or a persidict_dask.StoreRef"
+            f"{type(self).__name__} cannot be pickled or deep-copied: send "
+            "persidict_dask.StoreRef.of(it) and open() that, or make another one by clone()"
         )
 
     def __setstate__(self, state: Any) -> NoReturn:

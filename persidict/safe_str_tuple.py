@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from functools import lru_cache, total_ordering
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex, overload
 from uuid import UUID
 
 from persidict.safe_chars import (
@@ -76,6 +76,10 @@ class SafeStrTuple(Sequence[str], Hashable):
         """The components as a plain tuple; an older name."""
         return self._strings
 
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
     def __getitem__(self, index: Any) -> Any:
         return self._strings[index]
 
@@ -196,9 +200,11 @@ def _spelled(part: Any) -> str:
         return part.isoformat()
     if isinstance(part, UUID):
         return str(part)
+    text = replace_unsafe_chars(str(part)[:41], "_")
     raise TypeError(
-        f"a key consists of strings, whole numbers, days and sequences of them, not of a "
-        f"{type(part).__name__}: give str({part!r:.40}), or what replace_unsafe_chars() makes of it"
+        "a key consists of strings, whole numbers, days (datetime.date), UUIDs and sequences of "
+        f"them, not of a {type(part).__name__}: replace_unsafe_chars(str(...), '_') gives "
+        f"{text[:40]!r}{'...' * (len(text) > 40)}"
     )
 
 
@@ -228,6 +234,8 @@ def _is_sequence(part: Any) -> bool:
         return False
     if isinstance(part, Sequence):
         return True
+    if getattr(part, "ndim", 1) == 0:  # an array without length, which has the methods all the same
+        return False
     methods = ("__getitem__", "__len__", "__iter__")
     return not callable(getattr(part, "keys", None)) and all(
         callable(getattr(part, name, None)) for name in methods

@@ -25,7 +25,12 @@ def value(thing: Any) -> str:
     if isinstance(thing, dict):  # not every mapping: that of a store would be read
         pairs = (f"{k!r}: {'...' if _is_secret(k) else value(v)}" for k, v in thing.items())
         return f"{{{', '.join(pairs)}}}"
-    return repr(_LOGIN.sub("...", thing) if isinstance(thing, str) else thing)
+    return repr(without_login(thing) if isinstance(thing, str) else thing)
+
+
+def without_login(text: str) -> str:
+    """Return a text with the logins left out of its URLs."""
+    return _LOGIN.sub("...", text)
 
 
 def key(thing: Any) -> str:

@@ -6,10 +6,12 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
 from persidict import PersiDict
+from persidict.extras import is_installed
 from persidict_dask._binding import takes
 from persidict_dask._names import name_of, safe_name
 from persidict_dask._options import Options
@@ -83,7 +85,7 @@ def persist(
         raise ValueError(f"on_store_error is 'warn' or 'raise', not {on_store_error!r}")
     place = store if isinstance(store, PersiDict) else results_store(store)
     ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    modules = (by_value,) if isinstance(by_value, (str, ModuleType)) else tuple(by_value)
+    modules = _checked_modules(by_value)
 
     caller = str(sys._getframe(1).f_globals.get("__name__", ""))
 
@@ -111,15 +113,26 @@ def persist(
     return decorate
 
 
-def _modules(named: Iterable[str | ModuleType], own: str | None) -> tuple[str, ...]:
-    names = {name if isinstance(name, str) else name.__name__ for name in named}
-    return tuple(sorted(names | ({own} if own else set())))
+def _checked_modules(by_value: Any) -> set[str]:
+    """Return the names of the modules; one that is not there would let edits go unseen."""
+    named = (by_value,) if isinstance(by_value, (str, ModuleType)) else by_value
+    if not isinstance(named, Iterable):
+        raise TypeError(f"by_value takes modules or their names, not {by_value!r}")
+    names = {str(getattr(name, "__name__", name)) for name in named}
+    for name in names:
+        if name not in sys.modules and not is_installed(name.partition(".")[0]):
+            raise ValueError(f"by_value: there is no module {name!r}")
+    return names
+
+
+def _modules(named: set[str], own: str | None) -> tuple[str, ...]:
+    return tuple(sorted(named | ({own} if own else set())))
 
 
 def _check_function(function: Any) -> None:
     if isinstance(function, PersistedFunction):
         raise TypeError(f"{function!r} is persisted already")
-    if isinstance(function, (staticmethod, classmethod)):
+    if isinstance(function, (staticmethod, classmethod, property, cached_property)):
         raise TypeError(f"put @{type(function).__name__} above @persist, not below it")
     if inspect.isclass(function) or not callable(function):
         raise TypeError(f"persist decorates functions, not {function!r}")

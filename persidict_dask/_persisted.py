@@ -130,6 +130,7 @@ class PersistedFunction(Generic[P, R]):
     def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Compute now, and replace the stored result."""
         call = self._call(args, kwargs)
+        self._results.open()
         value, seconds = self._run(call)
         self._replace(call, value, seconds)
         return value  # type: ignore[no-any-return]

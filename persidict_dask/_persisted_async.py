@@ -63,6 +63,7 @@ class PersistedCoroutineFunction(PersistedFunction[P, R]):
     ) -> Any:
         """Compute now, and replace the stored result."""
         call = self._call(args, kwargs)
+        await in_thread(self._results.open)
         value, seconds = await self._run_async(call)
         await in_thread(self._replace, call, value, seconds)
         return value

@@ -35,7 +35,7 @@ from persidict_dask._maintenance import (
     truth_of,
 )
 from persidict_dask._stores import Store, StoreRef
-from persidict_dask._trouble import OnStoreError, Trouble, not_the_stores
+from persidict_dask._trouble import OnStoreError, Trouble, is_trouble, not_the_stores
 from persidict_dask._warn import warn_caller
 
 # What pickling raises for a value that has no stored form; trouble with the store is no such thing.
@@ -76,6 +76,14 @@ class Results:
         """The store by reference; opens nothing."""
         return self._place if isinstance(self._place, StoreRef) else StoreRef.of(self._place)
 
+    def open(self) -> None:
+        """Open the store ahead of a run, whose result a wrong setting of the store would lose."""
+        try:
+            _ = self.store
+        except Exception as error:
+            if self.trouble.is_raised or not is_trouble(error):
+                raise  # other trouble may be over when there is a result
+
     def load(self, key: NonEmptySafeStrTuple, *, again: bool = False) -> Any:
         """Return the result, or `MISSING`; one that is unfit is set aside and missing.
 
@@ -88,11 +96,12 @@ class Results:
         return MISSING
 
     def _loaded(self, key: NonEmptySafeStrTuple, *, warn: bool) -> Any:
+        store = self._readable  # an error of opening it tells nothing of the result
         try:
             if self._ttl is not None and self._is_old(key):
                 self._remove_old(key)
                 return MISSING
-            value = self._readable[key]
+            value = store[key]
         except KeyError:
             return MISSING
         except (DamagedItemError, TypeError, ImportError) as error:

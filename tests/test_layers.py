@@ -16,8 +16,8 @@ safe_str_tuple safe_str_tuple_signing _foreign
 _retry io_retry _windows _buffers reducers _array_pickles
 _codecs
 _json_pandas
-_blobs owners _temporary _file_system _fences _file_lock _files _leftovers _folder_listing
-_folder_blobs
+_blobs owners _temporary _file_system _fences _lock_errors _file_lock _files _leftovers
+_folder_listing _folder_blobs
 _read_ahead _s3_errors _s3_attempts _s3_credentials _s3_bucket _s3_prefix _s3_proof _s3_changes
 _s3_reads _s3_writes _s3_removals _s3_bulk _s3_blobs
 _primitives _conditional _classic persi_dict

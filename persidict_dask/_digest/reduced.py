@@ -20,8 +20,8 @@ from persidict_dask._errors import UnstableKeyError
 from persidict_dask._origin import PROJECT, module_of, origin_of
 
 _ADVICE = (
-    "leave it out with ignore=, an argument by its name and a global as 'module.name', "
-    "give its class __persist_token__, or use register_digest"
+    "leave it out (ignore='x' for an argument, 'module.x' for a global), give its class a method "
+    "__persist_token__, or say with register_digest what its content is"
 )
 
 

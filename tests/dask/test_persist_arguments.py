@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import uuid
 import warnings
 
@@ -147,3 +148,16 @@ def test_r5_arguments_that_are_ignored_may_be_changed(store):
         log.append(x)
 
     assert recorded(lambda: [f(1, []), f(1, [])]) == []
+
+
+@pytest.mark.parametrize("wrong", ["no_such_module", ["os", "no_such.module"]])
+def test_by_value_names_modules_that_are_there(store, wrong):
+    """A name that is misspelt would leave the edits of a library unseen."""
+    with pytest.raises(ValueError, match="there is no module 'no_such"):
+        persist(store, by_value=wrong)
+
+
+def test_by_value_takes_names_and_modules(store):
+    with pytest.raises(TypeError, match="modules or their names, not 3"):
+        persist(store, by_value=3)
+    assert persist(store, by_value=[math, "json.decoder"])(abs)(-1) == 1

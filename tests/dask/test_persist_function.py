@@ -10,6 +10,7 @@ import pytest
 from dask.base import tokenize
 
 from persidict_dask import persist
+from tests.ids import stable
 
 
 def generator():
@@ -190,8 +191,10 @@ def test_class_methods_count_their_class(log):
     assert log == [("Account", 5), ("Cheap", 5)]
 
 
-@pytest.mark.parametrize("kind", [staticmethod, classmethod])
-def test_persist_above_staticmethod_is_refused_with_advice(store, kind):
+@pytest.mark.parametrize(
+    "kind", [staticmethod, classmethod, property, functools.cached_property], ids=stable
+)
+def test_persist_above_another_decorator_of_methods_is_refused_with_advice(store, kind):
     with pytest.raises(TypeError, match=f"@{kind.__name__} above @persist"):
         persist(store)(kind(generator))
 

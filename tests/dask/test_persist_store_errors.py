@@ -271,6 +271,24 @@ def test_r4_a_server_that_is_not_there(tmp_path, monkeypatch):
     assert time.monotonic() - begin < 120
 
 
+def test_an_extra_that_is_missing_is_said_before_anything_runs(runs, monkeypatch):
+    """Instead of after the run, whose result would be lost, and in no other words."""
+    monkeypatch.setattr("persidict.extras.is_installed", lambda library: False)
+    f = persist("s3://bucket/x", name=new_name())(runs.append)
+
+    @persist("s3://bucket/x", name=new_name())
+    async def g(x):
+        runs.append(x)
+
+    calls = [f, f.refresh, f.is_cached, lambda x: asyncio.run(g(x))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for call in [*calls, lambda x: asyncio.run(g.refresh(x))]:
+            with pytest.raises(ModuleNotFoundError, match=r"persidict\[aws\]"):
+                call(1)
+    assert not runs
+
+
 SCRIPT = """
     import warnings
     from distributed import Client, LocalCluster

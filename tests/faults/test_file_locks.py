@@ -105,6 +105,18 @@ def test_processes_that_the_system_hides_are_there(monkeypatch):
     assert not is_gone(new_token())
 
 
+def test_a_process_that_could_not_see_its_own_start_is_there(monkeypatch):
+    """It had no descriptor left to look, say, when it was asked who it is."""
+    from persidict import owners
+
+    monkeypatch.setattr(owners, "_state_of", lambda pid: None)
+    owners._identity.cache_clear()
+    token = new_token()
+    owners._identity.cache_clear()
+    monkeypatch.undo()
+    assert not is_gone(token)
+
+
 def test_a_number_of_any_size_is_no_process():
     host = new_token().split("-")[0]
     assert not is_local(f"{host}-{'9' * 30}-1-1")

@@ -413,6 +413,18 @@ def test_a_folder_that_vanishes_while_it_is_looked_at_is_like_the_one_above(unkn
     assert _file_system.file_system_of(found, str(unknown / "a")).kind
 
 
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_the_disk_of_a_system_that_names_no_kinds_is_local(tmp_path, monkeypatch, platform):
+    """Other disks there may be anything."""
+    monkeypatch.delattr(os, "O_PATH")
+    monkeypatch.setattr(_file_system.sys, "platform", platform)
+    assert _file_system._mount_of(str(tmp_path)) == ("", "")
+    (_, kind) = _file_system._SYSTEM_DISKS[platform]
+    monkeypatch.setitem(_file_system._SYSTEM_DISKS, platform, (str(tmp_path), kind))
+    assert _file_system._mount_of(str(tmp_path)) == (kind, "")
+    assert kind in _file_system._EXACT.split()
+
+
 # -- versions that look the same ------------------------------------------------------------------
 
 STEP = 2_000_000_000

@@ -182,6 +182,29 @@ def test_none_of_thousands_is_lost(tmp_path, python, mode):
     assert len(os.listdir(tmp_path / "d")) == 1
 
 
+FORKED = """
+import os
+from persidict._file_lock import holder_of, locked
+
+def act(_):
+    child = os.fork()
+    if child:
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        return status, bool(holder_of(path))
+    return "child"
+
+path = os.path.abspath("lock")
+result = locked(path, 5, act)
+if result == "child":
+    os._exit(7)
+print(result, os.listdir())
+"""
+
+
+def test_a_child_that_was_forked_inside_leaves_the_lock_to_its_parent(python):
+    assert python(FORKED) == "(7, True) []"
+
+
 def test_in_memory_a_nested_change_is_refused_and_reading_is_not(monkeypatch):
     """In the middle of a change of the tree another one would be lost, or lose the outer one."""
     d, seen = LocalDict(), []

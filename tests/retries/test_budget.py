@@ -661,8 +661,8 @@ CALLERS = """
 from persidict_dask.coordination._records import Record
 from persidict_dask.retries._budget import RetryBudget
 
-writes, written = [], Record._written
-Record._written = lambda *args: (writes.append(1), written(*args))[1]
+writes, exchanged = [], Record._exchanged
+Record._exchanged = lambda *args: (writes.append(1), exchanged(*args))[1]
 budget = RetryBudget(store, "b", ratio=0.1)
 
 def failing(calls):

@@ -28,6 +28,8 @@ from persidict import (
 )
 from persidict import _s3_writes as writes
 from persidict._s3_bucket import Bucket
+from persidict.io_retry import set_io_retry
+from tests.unit.test_io_retry import Runner
 
 from .answers import (
     Balancer,
@@ -44,7 +46,7 @@ from .answers import (
     without,
 )
 from .conftest import place_on
-from .proxy import Answer, AnswerAfter, DropAfter, Fault, FaultProxy, Request
+from .proxy import Answer, AnswerAfter, DropAfter, Fault, FaultProxy, Message, Request
 from .test_lost_answers import Line
 
 PART = 5 << 20  # the smallest that servers take
@@ -386,6 +388,94 @@ def test_attempts_are_noted_for_each_thread(line: Line) -> None:
         assert [*threads.map(outcome, range(8))] == [True] * 4 + [False] * 4
 
 
+REFUSALS = [
+    (302, "Found"),
+    (400, "ExpiredToken"),
+    (403, "AccessDenied"),
+    (409, "ConditionalRequestConflict"),
+    (429, "TooManyRequests"),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=[code for _, code in REFUSALS])
+def test_what_was_refused_and_done_is_known_as_ones_own(line: Line, refusal: Any) -> None:
+    """What was repeated for whatever reason, by boto3 or by a policy, may meet its own work."""
+    d = line.open()
+    d["k"] = 1
+    line.fails("PUT", AnswerAfter(*refusal))
+    set_io_retry(Runner())
+    try:
+        assert d.transform_item("k", transformer=plus_one).new_value == 2
+    finally:
+        set_io_retry(None)
+    assert line.rival["k"] == 2
+
+
+# -- what is no answer to the question ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("act", [
+    lambda d: d["k"],
+    lambda d: d.get("k", DEFAULT),
+    lambda d: d.get_with_etag("k"),
+    lambda d: d.transform_item("k", transformer=plus_one),
+])  # fmt: skip
+def test_unchanged_is_no_answer_to_who_has_nothing(line: Line, act: Any) -> None:
+    d = line.open()
+    line.rival["k"] = 1
+    always(line, Answer(304, ""), "GET")
+    with pytest.raises(ClientError, match="304"):
+        act(d)
+
+
+@pytest.mark.parametrize("code", ["NoSuchBucket", "NoSuchAccessPoint"])
+def test_another_thing_that_is_missing_is_no_absent_item(line: Line, code: str) -> None:
+    d = line.open()
+    line.rival["k"] = 1
+    always(line, Answer(404, code), "GET")
+    with pytest.raises(ClientError, match=code):
+        d.get("k", DEFAULT)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html><body>Welcome</body></html>"])
+@pytest.mark.parametrize("act", [len, list, lambda d: list(d.items()), lambda d: d.clear()])
+def test_what_is_no_listing_is_no_empty_one(line: Line, body: bytes, act: Any) -> None:
+    d = line.open()
+    line.rival["k"] = 1
+    always(line, Edited(lambda answer: with_body(answer, body)), "GET")
+    with pytest.raises(BackendError, match="listing"):
+        act(d)
+
+
+def test_a_listing_of_something_else_is_an_error(line: Line) -> None:
+    d = line.open()
+    line.rival["k"] = 1
+    always(line, Edited(with_xml("<Key>.*?</Key>", "<Key>other/k.pkl</Key>")), "GET")
+    with pytest.raises(BackendError, match="listing"):
+        len(d)
+
+
+GARBAGE: dict[str, tuple[Callable[[Any], Any], str, Edit]] = {
+    "date": (lambda d: "k" in d, "HEAD", with_header("Last-Modified", "now")),
+    "dates": (len, "GET", with_xml("<LastModified>.*?</LastModified>", "<LastModified/>")),
+    "size": (len, "GET", with_xml("<Size>.*?</Size>", "<Size/>")),
+    # with a checksum of the body boto3 asks for one of the error
+    "error": (lambda d: d["k"], "GET", lambda answer: answer._replace(
+        lines=[b"HTTP/1.1 404 Not Found\r\n", *answer.lines[1:]])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("act", "method", "edit"), GARBAGE.values(), ids=GARBAGE.keys())
+def test_what_boto3_cannot_read_is_an_error_of_the_backend(
+    line: Line, act: Any, method: str, edit: Edit
+) -> None:
+    d = line.open()
+    line.rival["k"] = 1
+    always(line, Edited(edit), method)
+    with pytest.raises(BackendError, match="boto3"):
+        act(d)
+
+
 # -- what is missing --------------------------------------------------------------------------
 
 READS: dict[str, tuple[Callable[[Any], Any], str]] = {
@@ -530,6 +620,23 @@ def test_listings_that_cannot_be_continued(line: Line, tokens: Any, act: Any) ->
     line.rival.update({f"k{n}": n for n in range(5)})
     always(line, Edited(tokens(f"<{TOKEN}.*</{TOKEN}")), "GET")
     with pytest.raises(BackendError, match="continuation token"):
+        act(d)
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("act", [len, list, lambda d: list(d.items()), lambda d: d.clear()])
+def test_listings_that_begin_anew(line: Line, act: Any) -> None:
+    d = line.open()
+    line.rival.update({f"k{n}": n for n in range(5)})
+    first: list[Message] = []
+
+    def edit(answer: Message) -> Message:
+        first.append(answer)
+        assert len(first) < 50
+        return with_xml(f"<{TOKEN}.*</{TOKEN}", f"<{TOKEN}{len(first)}</{TOKEN}")(first[0])
+
+    line.proxy.decide = lambda request: Edited(edit) if "list-type" in request.path else None
+    with pytest.raises(BackendError, match="continuation"):
         act(d)
 
 

@@ -74,6 +74,24 @@ def test_places_that_share_a_folder(
     assert len({d.base_dir for d in dicts}) == len(dicts)
 
 
+def test_another_way_to_the_same_folder(tmp_path: Path) -> None:
+    (tmp_path / "way").symlink_to(tmp_path / "near")
+    assert folder_for(str(tmp_path / "near"), "one") == str(tmp_path / "near")
+    assert folder_for(str(tmp_path / "way"), "one") == str(tmp_path / "way")
+    own = folder_for(str(tmp_path / "way"), "other")
+    assert own == folder_for(str(tmp_path / "near"), "other") != str(tmp_path / "near")
+
+
+def test_a_note_in_the_folder_counts_for_who_could_write_one_beside_it(tmp_path: Path) -> None:
+    """The first to open it had no right to the folder above, another has."""
+    near = str(tmp_path / "near")
+    (tmp_path / "near@place").mkdir()
+    assert folder_for(near, "one") == near
+    (tmp_path / "near@place").rmdir()
+    assert folder_for(near, "other") != near
+    assert folder_for(near, "one") == near
+
+
 def test_a_folder_that_was_filled_before_is_kept(real: Place) -> None:
     """It belongs to the first that opens it; nothing in it is read anew."""
     old: FileDirDict[Any] = FileDirDict(base_dir=real.path / "old", digest_len=8, append_only=True)

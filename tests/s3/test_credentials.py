@@ -204,6 +204,38 @@ def test_another_identity_is_not_taken(
         d["k"]
 
 
+def test_another_profile_is_not_taken(
+    place: Place, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of the dictionary was named in the environment, where another is named now."""
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    SOURCES["profile"]("first", place, monkeypatch)
+    d = opened(gate, place)
+    d["k"] = 1
+    gate.accepted = "second"
+    monkeypatch.setenv("AWS_PROFILE", "other")
+    in_a_file("AWS_SHARED_CREDENTIALS_FILE", "other")("second", place, monkeypatch)
+    with pytest.raises(ClientError, match="ExpiredToken"):
+        d["k"]
+    SOURCES["profile"]("second", place, monkeypatch)
+    assert d["k"] == 1
+
+
+def test_variables_beside_a_profile(
+    place: Place, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They come before one that is named in the environment."""
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    SOURCES["profile"]("other", place, monkeypatch)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    in_environment("first", place, monkeypatch)
+    d = opened(gate, place)
+    d["k"] = 1
+    gate.accepted = "second"
+    in_environment("second", place, monkeypatch)
+    assert d["k"] == 1
+
+
 @pytest.mark.parametrize("cached", [False, True])
 def test_a_write_that_may_be_done_is_looked_for_and_not_repeated(
     place: Place, gate: Gate, monkeypatch: pytest.MonkeyPatch, cached: bool

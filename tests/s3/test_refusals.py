@@ -265,6 +265,36 @@ def test_no_way_to_the_server(tmp_path: Path, cls: Any, url: str) -> None:
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_server_that_sends_each_request_elsewhere(ministack: Any, status: int) -> None:
+    """Such as one that wants https: boto3 goes round in circles until there is no way on."""
+    with FaultProxy(ministack.url) as proxy:
+        proxy.decide = lambda request: Answer(status, "")
+        with pytest.raises((BackendError, ClientError)) as caught:
+            BasicS3Dict(bucket_name="persidict", endpoint_url=proxy.url)
+    told = [str(caught.value), *getattr(caught.value, "__notes__", ())]
+    assert "check http(s) in endpoint_url" in " ".join(told)
+
+
+def test_a_login_in_the_url_is_not_told(
+    ministack: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "persidict")
+    with FaultProxy(ministack.url) as proxy:
+        url = proxy.url.replace("//", "//user:hush@")
+        where: dict[str, Any] = {"bucket_name": "persidict", "endpoint_url": url}
+        for prefix in ("a", "b"):
+            d: S3Dict[Any] = S3Dict(**where, root_prefix=prefix, base_dir=tmp_path / "near")
+        proxy.decide = lambda request: Answer(403, "AccessDenied")
+        with pytest.raises(ClientError) as refused:
+            d["k"]
+    with pytest.raises(BackendError) as away:
+        BasicS3Dict(**where)
+    told = [*refused.value.__notes__, str(away.value), caplog.text]
+    told.append((tmp_path / "near@place").read_text())
+    assert [("127.0.0.1" in text, "hush" in text) for text in told] == [(True, False)] * 4
+
+
 def test_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ministack: Any) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)

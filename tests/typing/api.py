@@ -238,6 +238,8 @@ def keys(key: PersiDictKey, item_key: NonEmptyPersiDictKey, d: LocalDict[int]) -
     assert_type(replace_unsafe_chars("a b", "_"), str)
     assert_type(SafeStrTuple("a") < NonEmptySafeStrTuple("b"), bool)
     assert_type(sorted(d), list[NonEmptySafeStrTuple])
+    assert_type(t[0], str)
+    assert_type(t[:1], tuple[str, ...])
     assert_type(max(d), NonEmptySafeStrTuple)
     d["a", 2025] = d[2025, date(2025, 1, 31)]
 

@@ -155,5 +155,5 @@ def test_the_longest_file_name_can_be_written_changed_and_removed(d):
 
 
 def test_a_component_too_long_when_signed_is_a_value_error(d):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"at most 248 .* digest_len=4, not 249: 'a{20}'"):
         d["a" * 249] = 1

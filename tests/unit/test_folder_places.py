@@ -64,7 +64,7 @@ PLACES = [
     *("s3://bucket/x", "s3:/bucket/x", "s3:bucket/x", "s3:", "S3://bucket", "s3:///x", "S3:/x"),
     *("file:///x", "file:/x", "file:x", "FILE://x", "memory:", "memory://", "http://host/x"),
     *("https:/host/x", "gs://b/x", "gs:b", "gcs:/b", "az:/c", "abfs://c@a/x", "hdfs:/x", "ftp://h"),
-    *("redis://h", "unknown+scheme://x", "r2:/x"),
+    *("redis://h", "unknown+scheme://x", "r2:/x", "s3//bucket/x", "file//x"),
 ]
 
 
@@ -76,7 +76,17 @@ def test_a_place_elsewhere_is_no_folder(place, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-TYPOS = ["s3:/bucket/x", "s3:bucket/x", "s3:", "S3:/b", "file:x", "http:/h", "gs:/b/x", "r2:/x"]
+TYPOS = [
+    "s3:/bucket/x",
+    "s3//b/x",
+    "s3:bucket/x",
+    "s3:",
+    "S3:/b",
+    "file:x",
+    "http:/h",
+    "gs:/b/x",
+    "r2:/x",
+]
 
 
 @pytest.mark.parametrize("url", TYPOS)
@@ -99,6 +109,7 @@ FOLDERS = [
     "./s3:/x",
     "s3",
     "s3/x",
+    "data//x",
 ]
 
 

@@ -10,7 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from persidict import FileDirDict, LocalDict, NonEmptySafeStrTuple, SafeStrTuple
+from persidict import (
+    FileDirDict,
+    LocalDict,
+    NonEmptySafeStrTuple,
+    SafeStrTuple,
+    replace_unsafe_chars,
+)
 from tests.ids import stable
 
 UUID = uuid.UUID("12345678-1234-5678-1234-567812345678")
@@ -79,15 +85,19 @@ def test_prefixes_take_the_same_parts(make, tmp_path, monkeypatch):
         bytearray(b"a"),
         memoryview(b"a"),
         range(2),
+        np.array(3),
         object(),
     ],
     ids=stable,
 )
 def test_what_has_no_single_spelling_is_a_type_error_that_helps(part):
     for arguments in [(part,), ("a", [part])]:
-        with pytest.raises(TypeError, match=r"str\(.*replace_unsafe_chars") as caught:
+        with pytest.raises(TypeError, match=r"UUIDs.*replace_unsafe_chars") as caught:
             SafeStrTuple(*arguments)
         assert type(part).__name__ in str(caught.value)
+        advice = replace_unsafe_chars(str(part), "_")
+        assert repr(advice[:40]) in str(caught.value)
+        assert SafeStrTuple(advice)  # that will do
 
 
 @pytest.mark.parametrize(
@@ -96,7 +106,7 @@ def test_what_has_no_single_spelling_is_a_type_error_that_helps(part):
     ids=stable,
 )
 def test_a_moment_is_never_taken_for_its_day(moment):
-    with pytest.raises(TypeError, match="replace_unsafe_chars"):
+    with pytest.raises(TypeError, match=r"datetime\.date.*gives '2025-01-31"):
         SafeStrTuple(moment)
 
 

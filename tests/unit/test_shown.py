@@ -22,6 +22,12 @@ def test_the_text_of_an_empty_dict_is_its_repr():
     assert str(EmptyDict()) == repr(EmptyDict())
 
 
+def test_the_place_of_a_dict_in_memory_is_shown_as_a_path():
+    below = LocalDict().get_subdict(("a", "b"))
+    assert re.search(r"<LocalBackend 0x\w+>", repr(LocalDict()))
+    assert re.search(r"<LocalBackend 0x\w+/a/b>", repr(below))
+
+
 def text_of(d):
     return re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", d._repr_html_()))
 
