@@ -141,7 +141,7 @@ def _mount_of(folder: str) -> tuple[str, str]:
     try:
         return _mount_behind(fd)
     except (*ABSENT, PermissionError, IndexError, StopIteration):
-        return "", ""
+        return _kind_of_system_disk(folder), ""
     finally:
         os.close(fd)
 
