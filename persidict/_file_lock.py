@@ -139,7 +139,7 @@ def holder_of(path: str) -> str:
 def break_lock(path: str, dead: str, timeout: float) -> None:
     """Remove a lock if it is still the one of the dead holder.
 
-    Whoever does it holds another lock, which belongs to this lock and this dead holder alone. So
+    That is done inside another lock, which belongs to this lock and this dead holder alone. So
     one breaker at a time looks and removes, and a later one finds the lock gone or taken anew. A
     breaker that dies is broken in the same way.
     """

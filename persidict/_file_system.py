@@ -131,7 +131,7 @@ def _has_inodes(kind: str, options: str) -> bool:
 
 
 def _mount_of(folder: str) -> tuple[str, str]:
-    """Return kind and options of the mount that a folder is in; nothing if it is not told.
+    """Return kind and options of the mount that a folder is in; nothing if the system does not say.
 
     A failure that may pass, as without a free descriptor, is an error: the answer is kept.
     """

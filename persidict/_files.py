@@ -273,7 +273,7 @@ def write_temp(folder: str, data: Buffer, *, durable: bool) -> tuple[Temporary, 
             _set_time(fds[0], time.time_ns())
             if durable:
                 os.fsync(fds[0])
-                for above in changed:  # now that nobody can remove the new folders as empty
+                for above in changed:  # now that the new folders cannot be removed as empty
                     sync_directory(above)
             written = os.fstat(fds[0])
         finally:
@@ -311,7 +311,7 @@ def _make_folder(folder: str, changed: set[str]) -> None:
     above = os.path.dirname(folder)
     if not os.path.isdir(above):
         _make_folder(above, changed)
-    # whoever clears the dictionary removes empty folders, also while we make others in them
+    # a process that clears the dictionary removes empty folders, also while we make others in them
     with suppress(FileExistsError, FileNotFoundError):
         os.mkdir(folder)
     changed.add(above)

@@ -138,7 +138,7 @@ class FolderBlobs(BlobStore):
         return stat_of(published, path)
 
     def write_dated(self, name: str, data: Buffer, mtime_ns: int, *, over: bool = True) -> None:
-        """Write, over whatever is there unless told otherwise, with a time, in a single step."""
+        """Write, over whatever is there if `over`, with a time, in a single step."""
         path = self.where(name)
         temp, _ = retried(write_temp, folder_of(path), data, durable=False)
         try:
@@ -263,7 +263,7 @@ class FolderBlobs(BlobStore):
         """Remove the directories that are empty, but not the folder itself."""
         for folder, _, _ in os.walk(self.root, topdown=False):
             if folder != self.root:
-                # somebody may have filled it, or removed it, in this moment
+                # another process may have filled it, or removed it, in this moment
                 with suppress(OSError):
                     os.rmdir(folder)
 
@@ -391,7 +391,7 @@ def _allows(guard: Guard | None, found: os.stat_result | None, path: str) -> boo
 
 
 def _tell_if_published(temp: str, guard: Guard | None, error: BaseException) -> None:
-    """Let nobody repeat a write that is done, or a guarded one that may be.
+    """Let a write not be repeated that is done, or a guarded one that may be.
 
     Until it is done, its bytes are at the temporary name, and at no other.
     """
@@ -408,7 +408,7 @@ def _tell_if_published(temp: str, guard: Guard | None, error: BaseException) -> 
 
 
 def _tell_unless_there(path: str, found: os.stat_result, error: OSError) -> None:
-    """Let nobody repeat a removal that may be done: it would tell that there was nothing."""
+    """Let a removal not be repeated that may be done: it would find that there was nothing."""
     if io_retry.runner is None or isinstance(error, BackendError):
         return
     with suppress(OSError):

@@ -57,7 +57,7 @@ def entries_again(folder: str, size: int, *, once: bool) -> Iterator[os.DirEntry
 
 
 class _Listing:
-    """What is in a folder, in batches; whoever asks again after a failure gets what is missing."""
+    """What is in a folder, in batches; asked again after a failure, it gives what is missing."""
 
     def __init__(self, folder: str, size: int) -> None:
         self._folder = folder

@@ -12,8 +12,8 @@ from persidict._temporary import TEMP_PREFIX
 from persidict.exceptions import BackendError
 from persidict.owners import is_gone, is_local
 
-ABANDONED = 24 * 3600.0  # seconds after which what nobody can vouch for counts as left over
-_PATIENCE = 1.0  # seconds for somebody else who breaks the same lock
+ABANDONED = 24 * 3600.0  # seconds after which what has no known owner counts as left over
+_PATIENCE = 1.0  # seconds for another process that breaks the same lock
 
 
 def remove_if_stale(entry: os.DirEntry[str]) -> None:

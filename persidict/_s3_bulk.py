@@ -25,7 +25,7 @@ _log = logging.getLogger("persidict")
 _SLOWLY = "many items are read by boto3, with ten times the work"
 _REST = 60.0  # seconds after a failure
 _MOST_DOUBTS = 16  # objects in a row whose etags are no checksums
-# Whoever listens to these counts requests, changes them, or answers in place of a server.
+# What listens to these counts requests, changes them, or answers in place of a server.
 _EVENTS = tuple(
     f"{event}.s3.GetObject"
     for event in (
