@@ -26,8 +26,8 @@ _APPLE_MAGIC = b"\x00\x05\x16\x07"
 def is_foreign(stem: str, digest_len: int) -> bool:
     """True for the name of a file, without its suffix, that is surely not one of an item.
 
-    With digests, a name without one that begins with the name of an item is a copy: it is listed
-    by nobody who would find it. Without, only names count that no user would choose.
+    With digests, a name without one that begins with the name of an item is a copy, which no key
+    finds. Without, only names count that no user would choose.
     """
     if unsign_component(stem, digest_len) != stem:
         return False
