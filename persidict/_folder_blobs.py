@@ -50,6 +50,7 @@ from persidict.safe_chars import contains_unsafe_chars
 T = TypeVar("T")
 
 _LONGEST_NAME = 255
+_LONGEST_PATH = 4000  # bytes; Linux takes 4,095, and names of temporary files are longer
 _SLASH = os.sep == "/"
 _BATCH = 1000  # names that are listed ahead
 _MOST_READS = 11  # more of a file that keeps changing while it is read
@@ -257,6 +258,8 @@ class FolderBlobs(BlobStore):
             raise ValueError(f"{name!r} is outside base_dir {self.root!r}")
         if len(name) > _LONGEST_NAME and max(map(len, name.split("/"))) > _LONGEST_NAME:
             raise ValueError(f"a key is too long for the name of a file: {name!r}")
+        if len(path) > _LONGEST_PATH:
+            raise ValueError(f"a key is too long for a path of {len(path):,} bytes: {name:.80}...")
         return path
 
     def prune(self) -> None:

@@ -38,7 +38,15 @@ PersiDictKey: TypeAlias = SafeStrTuple | Sequence[str] | str
 NonEmptyPersiDictKey: TypeAlias = NonEmptySafeStrTuple | Sequence[str] | str
 T = TypeVar("T")
 
-NO_DEFAULT: Any = object()
+
+class _NoDefault:
+    """Where no default was given, which `None` cannot say."""
+
+    def __repr__(self) -> str:
+        return "<no default>"
+
+
+NO_DEFAULT: Any = _NoDefault()
 _SETDEFAULT_ROUNDS = 5
 _FIELDS = ("keys", "values", "timestamps")
 
@@ -139,7 +147,9 @@ class PersiDict(
             raise TypeError("a PersiDict cannot be stored as a value")
         expected = self.base_class_for_values
         if expected is not None and not isinstance(value, expected):
-            raise TypeError(f"a value must be a {expected.__name__}, not {type(value).__name__}")
+            raise TypeError(
+                f"a value must be of type {expected.__name__}, not {type(value).__name__}"
+            )
 
     def _process_setitem_args(self, key: Any, value: Any) -> StatusFlag:
         """Deal with jokers and bad values; for the beginning of a subclass's `__setitem__`."""

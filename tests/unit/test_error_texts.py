@@ -1,6 +1,7 @@
 """What errors say of items: the key as a user writes it, and which dictionary refused what."""
 
 import copy
+import inspect
 import pickle
 import traceback
 
@@ -127,3 +128,21 @@ def test_a_write_once_dict_tells_item_and_dictionary(tmp_path, call):
     (note,) = pickle.loads(pickle.dumps(caught.value)).__notes__
     assert "'a'" in note
     assert repr(d) in note
+
+
+def test_a_key_of_too_many_parts_is_said_to_be_too_long(tmp_path):
+    """Each part is short enough, and the path of all of them is not."""
+    d, key = FileDirDict(tmp_path), ["part" * 50] * 30
+    for use in (lambda: d.get(key), lambda: key in d, lambda: d.update([(key, 1)])):
+        with pytest.raises(ValueError, match=r"too long for a path of 6,\d{3} bytes") as caught:
+            use()
+        assert len(str(caught.value)) < 200
+
+
+def test_help_shows_where_no_default_is_given():
+    assert "default: 'Any' = <no default>" in str(inspect.signature(FileDirDict.pop))
+
+
+def test_the_type_of_a_value_is_named(tmp_path):
+    with pytest.raises(TypeError, match="must be of type int, not str"):
+        FileDirDict(tmp_path, base_class_for_values=int)["a"] = "x"
