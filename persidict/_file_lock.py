@@ -194,11 +194,12 @@ def _freed(path: str, token: str) -> bool:
             if error.errno != errno.EINVAL:
                 raise
             holder = _named(path)
-        if holder != token:
-            return False
-        os.unlink(path)
     except (FileNotFoundError, BackendError):
         return False
+    if holder != token:
+        return False
+    with suppress(FileNotFoundError):  # done, and the answer got lost
+        os.unlink(path)
     return True
 
 

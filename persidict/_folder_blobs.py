@@ -38,7 +38,7 @@ from persidict._files import (
 from persidict._folder_listing import entries_again, entries_of, leads_to_file
 from persidict._foreign import is_apple_double
 from persidict._leftovers import remove_if_stale
-from persidict._retry import is_transient, reopened, retried, short_pause
+from persidict._retry import is_transient, pause, reopened, retried, short_pause
 from persidict._temporary import ABSENT, discard, forget, remove_interrupted
 from persidict._windows import add_long_path_prefix
 from persidict._words import Guard, Stat, etag_of
@@ -351,6 +351,7 @@ def _replace_again(error: OSError, temp: str, new: os.stat_result, path: str) ->
     refuse_if_taken(path)
     if not is_transient(error):
         raise error
+    pause(0)
     try:
         retried(os.replace, temp, path)
     except OSError as again:

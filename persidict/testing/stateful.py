@@ -206,7 +206,8 @@ class AnyDictMachine(RuleBasedStateMachine):
         outcome = oracle(self.model.get(key), call, self.policy)
         got = attempt(lambda: call.on(self.dicts[h], key))
         before = self.model.get(key)
-        wrong = mismatch(outcome, got, before and before.etag)
+        replaced = before.etag if before and self.unique_etags else None
+        wrong = mismatch(outcome, got, replaced)
         assert not wrong, f"{call} on {before}: {wrong}"
         self.follow(key, outcome.state, got, self.dicts[1 - h])
 

@@ -2,7 +2,9 @@
 
 import signal
 import time
+from pathlib import Path
 
+from persidict._file_lock import LOCK_PREFIX
 from persidict_dask import open_store
 from persidict_dask.coordination import inspect
 from tests.coordination.faults.fleet import Fleet, Puppet, stopped, until
@@ -36,6 +38,14 @@ def waiting(store):
 def arrive(party, store):
     party.tell("barrier.wait()")
     until(lambda: party.process.pid in waiting(store))
+    # one that is stopped keeps the lock that it is about to give back, and others wait for it
+    until(lambda: not locks(store))
+
+
+def locks(store):
+    """Return the locks in a folder; a bucket has none."""
+    folder = getattr(store, "base_dir", None)
+    return [*Path(folder).rglob(f"{LOCK_PREFIX}*")] if folder else []
 
 
 def test_one_that_is_killed_while_it_waits(tmp_path, store_url):
