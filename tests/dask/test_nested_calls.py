@@ -4,7 +4,7 @@ STORM = """
 import faulthandler, random, signal
 import tenacity
 from persidict import FileDirDict
-from persidict_dask import persist
+from persidict_dask import CircuitOpenError, persist
 from persidict_dask.coordination import Counter
 from persidict_dask.retries import CircuitBreaker, RetryBudget, RetryPolicy
 
@@ -35,7 +35,7 @@ def work():
     done += 1
     try:
         flaky()
-    except OSError:
+    except (OSError, CircuitOpenError):
         pass
 
 def nested(*_):
