@@ -8,7 +8,7 @@ from persidict_dask import CircuitOpenError, persist
 from persidict_dask.coordination import Counter
 from persidict_dask.retries import CircuitBreaker, RetryBudget, RetryPolicy
 
-faulthandler.dump_traceback_later(60, exit=True)  # a thread that waits for itself
+faulthandler.dump_traceback_later(90, exit=True)  # a thread that waits for itself
 store = FileDirDict("store", durability="relaxed")
 counter, rng, done, depth = Counter(store, "n"), random.Random(1), 0, 0
 policy = RetryPolicy(
@@ -47,8 +47,8 @@ def nested(*_):
 
 work()
 signal.signal(signal.SIGALRM, nested)
-signal.setitimer(signal.ITIMER_REAL, 5e-4, 5e-4)
-while done < 400:
+signal.setitimer(signal.ITIMER_REAL, 2e-3, 2e-3)
+while done < 300:
     work()
 signal.setitimer(signal.ITIMER_REAL, 0)
 signal.signal(signal.SIGALRM, signal.SIG_IGN)
