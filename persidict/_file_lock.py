@@ -280,8 +280,14 @@ def _named_afresh(path: str) -> str:
     return holder_of(path)
 
 
+@lru_cache(maxsize=16384)
+def _are_files(path: str) -> bool:
+    # some programs that serve a file system remember for long where a link has led
+    return file_system_at(folder_of(path)).is_fuse
+
+
 def _placed(path: str, token: str) -> bool:
-    if file_system_at(folder_of(path)).is_fuse:  # some remember for long where a link has led
+    if _are_files(path):
         return _placed_as_file(path, token)
     try:
         os.symlink(token, path)
