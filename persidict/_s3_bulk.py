@@ -308,7 +308,7 @@ def _is_untouched(client: Any) -> bool:
 
 
 def _listeners(client: Any) -> int:
-    """Count who listens to requests; -1 if it cannot be told."""
+    """Count the listeners to requests; -1 if they cannot be counted."""
     with suppress(Exception):
         return len(_handlers(client))
     return -1
